@@ -1,0 +1,2 @@
+//! Which lent cookies go along with a permitted request, and the `Cookie`
+//! header that results.

@@ -1,0 +1,203 @@
+//! A lease: an open window bound to one running session.
+//!
+//! The interceptor and the egress proxy hold the same [`Leases`]; closing one
+//! is a single store that every later decision sees. Time is an argument.
+
+use std::sync::{Arc, OnceLock, RwLock};
+
+use url::{Host, Url};
+
+use crate::model::{
+    cookie::CookieAttributes,
+    delegation::{CloseReason, Delivery, LiveWindow},
+    id::{CredentialId, DelegationId, PersonId},
+    origin::Origin,
+    scope::Scope,
+    secret::Secret,
+    time::Now,
+};
+
+/// One lent cookie with its value, in memory while its lease lasts.
+#[derive(Debug)]
+pub struct LentCookie {
+    /// Which vault entry.
+    pub credential: CredentialId,
+    /// Attributes, without the value.
+    pub attributes: CookieAttributes,
+    /// How it reaches the site.
+    pub delivery: Delivery,
+    /// A site may rotate it; every lease of the credential shares the value.
+    pub value: RwLock<Secret>,
+}
+
+/// An open window bound to one running session.
+#[derive(Debug)]
+pub struct Lease {
+    /// The delegation.
+    pub delegation: DelegationId,
+    /// Whose session is lent.
+    pub lender: PersonId,
+    /// Who agreed.
+    pub approver: PersonId,
+    /// Where, which paths, which methods.
+    pub scope: Scope,
+    /// When, on both clocks.
+    pub live: LiveWindow,
+    /// What is lent.
+    pub cookies: Vec<Arc<LentCookie>>,
+    closed: OnceLock<CloseReason>,
+}
+
+/// The leases of one session.
+#[derive(Debug, Default)]
+pub struct Leases(RwLock<Vec<Arc<Lease>>>);
+
+// === impl LentCookie ===
+
+impl LentCookie {
+    /// A cookie with the value that the vault unsealed.
+    #[must_use]
+    pub const fn new(
+        credential: CredentialId,
+        attributes: CookieAttributes,
+        delivery: Delivery,
+        value: Secret,
+    ) -> Self {
+        Self {
+            credential,
+            attributes,
+            delivery,
+            value: RwLock::new(value),
+        }
+    }
+
+    /// The value as it is now.
+    #[must_use]
+    pub fn value(&self) -> Secret {
+        match self.value.read() {
+            Ok(value) => value.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+
+    /// Replaces the value; answers whether it changed.
+    pub fn rotate(&self, fresh: Secret) -> bool {
+        let mut value = match self.value.write() {
+            Ok(value) => value,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        let changed = *value != fresh;
+        *value = fresh;
+        changed
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// A lease on what a person granted.
+    #[must_use]
+    pub const fn new(
+        delegation: DelegationId,
+        lender: PersonId,
+        approver: PersonId,
+        scope: Scope,
+        live: LiveWindow,
+        cookies: Vec<Arc<LentCookie>>,
+    ) -> Self {
+        Self {
+            delegation,
+            lender,
+            approver,
+            scope,
+            live,
+            cookies,
+            closed: OnceLock::new(),
+        }
+    }
+
+    /// Whether it may be used now.
+    #[must_use]
+    pub fn is_open(&self, now: Now) -> bool {
+        self.closed.get().is_none() && self.live.is_open(now)
+    }
+
+    /// Why it is over, if it is.
+    #[must_use]
+    pub fn closed(&self, now: Now) -> Option<CloseReason> {
+        self.closed
+            .get()
+            .copied()
+            .or_else(|| self.live.has_ended(now).then_some(CloseReason::Expired))
+    }
+
+    /// Ends it for good; the first reason stays.
+    pub fn close(&self, reason: CloseReason) {
+        self.closed.get_or_init(|| reason);
+    }
+}
+
+// === impl Leases ===
+
+impl Leases {
+    /// Binds one more.
+    pub fn add(&self, lease: Arc<Lease>) {
+        match self.0.write() {
+            Ok(mut leases) => leases.push(lease),
+            Err(poisoned) => poisoned.into_inner().push(lease),
+        }
+    }
+
+    /// All of them, ended ones included: a refusal names the one that is over.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Lease>> {
+        match self.0.read() {
+            Ok(leases) => leases.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+
+    /// Looks at each in turn without copying the list.
+    pub fn each(&self, mut look: impl FnMut(&Arc<Lease>)) {
+        let leases = match self.0.read() {
+            Ok(leases) => leases,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        leases.iter().for_each(&mut look);
+    }
+
+    /// Looks at each in turn until one answers.
+    pub fn find<T>(&self, mut look: impl FnMut(&Arc<Lease>) -> Option<T>) -> Option<T> {
+        match self.0.read() {
+            Ok(leases) => leases.iter().find_map(&mut look),
+            Err(poisoned) => poisoned.into_inner().iter().find_map(&mut look),
+        }
+    }
+
+    /// Whether at least one can be used now or later.
+    #[must_use]
+    pub fn any_alive(&self, now: Now) -> bool {
+        self.find(|lease| lease.closed(now).is_none().then_some(()))
+            .is_some()
+    }
+
+    /// Whether any open lease lets a connection to this endpoint be made.
+    #[must_use]
+    pub fn covers_endpoint(&self, host: &Host, port: u16, now: Now) -> bool {
+        self.find(|lease| {
+            (lease.is_open(now) && lease.scope.covers_endpoint(host, port)).then_some(())
+        })
+        .is_some()
+    }
+
+    /// Whether any open lease covers the URL's origin as a page.
+    #[must_use]
+    pub fn covers_page(&self, url: &Url, now: Now) -> bool {
+        Origin::of(url).is_some_and(|origin| {
+            self.find(|lease| {
+                (lease.is_open(now) && lease.scope.covers_origin(&origin)).then_some(())
+            })
+            .is_some()
+        })
+    }
+}

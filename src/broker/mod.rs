@@ -1,0 +1,5 @@
+//! Leases, injection and the life of a session: what binds an open window to a
+//! running browser context. Pure: no I/O, no clock, no randomness.
+
+pub mod injection;
+pub mod lease;

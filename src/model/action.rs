@@ -1,0 +1,255 @@
+//! What an agent or a page is about to do, and what was decided about it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use super::{
+    cookie::{PartitionKey, SiteContext},
+    delegation::CloseReason,
+    id::DelegationId,
+};
+
+/// How a request is used by the page; decides which list of a scope applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Destination {
+    /// A document at the top of a page.
+    Page,
+    /// A document in a frame.
+    Frame,
+    /// Script, style, image, font, media and the like.
+    Load,
+    /// `fetch`, XHR, beacons, event streams, sockets.
+    Connect,
+}
+
+/// One request that the browser has paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestAction {
+    /// Method.
+    pub method: String,
+    /// Where to, without a fragment.
+    pub url: Url,
+    /// What for.
+    pub destination: Destination,
+    /// How its site relates to the sites that caused it.
+    pub site: SiteContext,
+    /// The cookie partition it is made in, where known.
+    pub partition: Option<PartitionKey>,
+}
+
+/// One connection that the egress proxy was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectAction {
+    /// Host, as the URL standard reads it.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
+}
+
+/// The rule that refused, by a name that stays the same between releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// No open delegation covers the origin.
+    OriginOutOfScope,
+    /// The origin is covered, the path is not.
+    PathOutOfScope,
+    /// The origin is covered, the method is not.
+    MethodOutOfScope,
+    /// The origin may be used for sub-resources, not as a page.
+    NavigationOutOfScope,
+    /// A URL that is neither http nor https.
+    SchemeRefused,
+    /// The delegation that covered it is over.
+    WindowClosed,
+    /// The session has ended or is ending.
+    SessionEnded,
+    /// A name resolved to an address that the scope does not name.
+    AddressRefused,
+    /// The name does not resolve.
+    NameUnresolved,
+    /// The record could not be made, so nothing may happen.
+    RecordUnavailable,
+    /// The request was not understood.
+    Malformed,
+}
+
+/// Why something was refused, in words for a person or a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which rule.
+    pub rule: Rule,
+    /// The delegation that came nearest to covering it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<DelegationId>,
+    /// Why that delegation is over, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<CloseReason>,
+    /// What was refused, e.g. `POST https://app.example.com/tickets/7`.
+    pub what: String,
+}
+
+// === impl Rule ===
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OriginOutOfScope => "origin-out-of-scope",
+            Self::PathOutOfScope => "path-out-of-scope",
+            Self::MethodOutOfScope => "method-out-of-scope",
+            Self::NavigationOutOfScope => "navigation-out-of-scope",
+            Self::SchemeRefused => "scheme-refused",
+            Self::WindowClosed => "window-closed",
+            Self::SessionEnded => "session-ended",
+            Self::AddressRefused => "address-refused",
+            Self::NameUnresolved => "name-unresolved",
+            Self::RecordUnavailable => "record-unavailable",
+            Self::Malformed => "malformed",
+        })
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// A refusal that names no delegation.
+    #[must_use]
+    pub fn new(rule: Rule, what: impl Into<String>) -> Self {
+        Self {
+            rule,
+            delegation: None,
+            closed: None,
+            what: what.into(),
+        }
+    }
+
+    /// One sentence: what the rule says.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self.rule {
+            Rule::OriginOutOfScope => "no open delegation of this session covers that origin",
+            Rule::PathOutOfScope => "the delegation covers that origin, but not that path",
+            Rule::MethodOutOfScope => "the delegation covers that page, but not that method",
+            Rule::NavigationOutOfScope => {
+                "the delegation lets pages load from that origin, but not go there"
+            }
+            Rule::SchemeRefused => "only http and https addresses can be in scope",
+            Rule::WindowClosed => "the delegation that covered it is over",
+            Rule::SessionEnded => "the session has ended",
+            Rule::AddressRefused => {
+                "the name resolves to a private or special address that the delegation does not name"
+            }
+            Rule::NameUnresolved => "the name does not resolve",
+            Rule::RecordUnavailable => "the step could not be put on record, so it may not happen",
+            Rule::Malformed => "the request could not be understood",
+        }
+    }
+
+    /// One sentence: what to do next.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self.rule {
+            Rule::OriginOutOfScope
+            | Rule::PathOutOfScope
+            | Rule::MethodOutOfScope
+            | Rule::NavigationOutOfScope
+            | Rule::AddressRefused => {
+                "if the task needs it, ask for a delegation that names it (POST /v1/delegations) and wait for a person's approval; trying again without one is refused the same way"
+            }
+            Rule::WindowClosed => {
+                "ask for a new delegation (POST /v1/delegations) if the task is not done; a window is never extended"
+            }
+            Rule::SchemeRefused | Rule::Malformed => "use an http or https address",
+            Rule::SessionEnded => "start a new session (POST /v1/sessions)",
+            Rule::NameUnresolved => "check the spelling of the host name",
+            Rule::RecordUnavailable => "tell the operator: the trace store does not accept records",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Hallpass refused {}: {} (rule `{}`",
+            self.what,
+            self.reason(),
+            self.rule
+        )?;
+        if let Some(delegation) = self.delegation {
+            write!(f, ", delegation {delegation}")?;
+        }
+        write!(f, "). What to do: {}.", self.advice())
+    }
+}
+
+/// Methods that change nothing by the HTTP standard.
+#[must_use]
+pub fn is_safe_method(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+impl RequestAction {
+    /// Method and URL for a record or a message. The query is left out: it may
+    /// hold tokens.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{} {}", self.method, redacted_url(&self.url))
+    }
+}
+
+/// A URL fit for records: no user, no password, no query values, no fragment.
+#[must_use]
+pub fn redacted_url(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_fragment(None);
+    if shown.set_username("").is_err() || shown.set_password(None).is_err() {
+        // Not a URL with an authority: only its scheme is told.
+        if shown.cannot_be_a_base() {
+            return format!("{}:…", url.scheme());
+        }
+    }
+    let names: Vec<String> = url
+        .query_pairs()
+        .map(|(name, _)| format!("{name}=…"))
+        .collect();
+    if url.query().is_some() {
+        shown.set_query(None);
+        return format!("{shown}?{}", names.join("&"));
+    }
+    shown.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_show_no_query_values() {
+        for (url, expected) in [
+            (
+                "https://u:p@a.test/x?token=abc&b#f",
+                "https://a.test/x?token=…&b=…",
+            ),
+            ("https://a.test/x", "https://a.test/x"),
+            ("data:text/html,secret", "data:…"),
+        ] {
+            assert_eq!(redacted_url(&Url::parse(url).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_by_which_rule_and_what_next() {
+        let text = Refusal::new(Rule::OriginOutOfScope, "GET https://b.test/").to_string();
+        for part in [
+            "GET https://b.test/",
+            "origin-out-of-scope",
+            "POST /v1/delegations",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

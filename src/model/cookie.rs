@@ -1,0 +1,383 @@
+//! A cookie's attributes as a browser keeps them, and the rule by which a
+//! browser would send it (RFC 6265bis, section 5.8.3).
+//!
+//! The value is not here: it is a [`Secret`](super::secret::Secret), sealed in
+//! the vault and held beside these attributes only while a window is open.
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use super::{
+    origin::{is_loopback_host, is_public_suffix},
+    time::Timestamp,
+};
+
+/// When a cookie goes along with requests that another site caused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SameSite {
+    /// Same-site requests only.
+    Strict,
+    /// Same-site requests and top-level navigations by a safe method.
+    Lax,
+    /// Always.
+    None,
+}
+
+/// The top-level site that a partitioned (CHIPS) cookie belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PartitionKey {
+    /// Schemeful site, such as `https://example.com`.
+    pub top_level_site: String,
+    /// Whether a frame of another site lies between.
+    #[serde(default)]
+    pub has_cross_site_ancestor: bool,
+}
+
+/// Everything about a cookie but its value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CookieAttributes {
+    /// Name, as sent.
+    pub name: String,
+    /// Host or domain, lower case, without a leading dot.
+    pub domain: String,
+    /// Sent to `domain` alone, not to hosts below it.
+    pub host_only: bool,
+    /// Path that requests must lie under.
+    pub path: String,
+    /// Sent over a secure channel only.
+    pub secure: bool,
+    /// Not for scripts.
+    pub http_only: bool,
+    /// `None` where the site did not say, which is not the same as `Lax`.
+    pub same_site: Option<SameSite>,
+    /// Present on partitioned cookies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_key: Option<PartitionKey>,
+    /// `None` for a session cookie.
+    pub expires: Option<Timestamp>,
+}
+
+/// How the site of a request relates to the sites that caused it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SiteContext {
+    /// Another site caused it, not as a top-level navigation.
+    CrossSite,
+    /// Another site caused a top-level navigation by a safe method.
+    CrossSiteTopLevelSafe,
+    /// All of its ancestors and its initiator are of its own site.
+    SameSite,
+}
+
+/// What decides whether a cookie goes along with a request.
+#[derive(Debug, Clone, Copy)]
+pub struct CookieUse<'a> {
+    /// Where the request goes.
+    pub url: &'a Url,
+    /// Who caused it.
+    pub site: SiteContext,
+    /// The partition that the request is made in; `None` where unknown.
+    pub partition: Option<&'a PartitionKey>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a cookie is not one that a browser would keep.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// An empty name, or one with a character that no cookie name has.
+    #[error("its name is empty or has a character that a cookie name cannot have")]
+    Name,
+    /// A control character, semicolon or the like.
+    #[error("its value has a character that a cookie value cannot have")]
+    Value,
+    /// Name and value together are over 4096 bytes.
+    #[error("name and value together are longer than 4096 bytes")]
+    TooLong,
+    /// No host name or address.
+    #[error("`{0}` is not a host name or address")]
+    Domain(String),
+    /// A domain that a registry hands out.
+    #[error("`{0}` is a public suffix: such a cookie would go to every site below it")]
+    PublicSuffix(String),
+    /// Does not begin with `/`.
+    #[error("its path does not begin with `/`")]
+    Path,
+    /// `__Host-` or `__Secure-` without what the prefix promises.
+    #[error("its name begins with `{0}` but it lacks what that promises")]
+    Prefix(&'static str),
+    /// `SameSite=None` and partitioned cookies must be `Secure`.
+    #[error("`SameSite=None` and partitioned cookies must be `Secure`")]
+    Insecure,
+}
+
+impl CookieAttributes {
+    /// Brings domain and path into their one form and refuses what a browser
+    /// would refuse.
+    ///
+    /// # Errors
+    /// See [`CookieError`].
+    pub fn validated(mut self, value: &str) -> Result<Self, CookieError> {
+        if self.name.is_empty() || self.name.bytes().any(|b| !is_token_byte(b)) {
+            return Err(CookieError::Name);
+        }
+        if value.bytes().any(|b| b < 0x20 || b == 0x7f || b == b';') {
+            return Err(CookieError::Value);
+        }
+        if self.name.len() + value.len() > 4096 {
+            return Err(CookieError::TooLong);
+        }
+        let text = self.domain.strip_prefix('.').unwrap_or(&self.domain);
+        let host = Host::parse(text).map_err(|_| CookieError::Domain(self.domain.clone()))?;
+        let domain = host.to_string();
+        let domain = domain.trim_end_matches('.').to_owned();
+        if domain.is_empty() {
+            return Err(CookieError::Domain(self.domain));
+        }
+        match &host {
+            Host::Domain(_) if !self.host_only && is_public_suffix(&domain) => {
+                return Err(CookieError::PublicSuffix(domain));
+            }
+            Host::Domain(_) => {}
+            Host::Ipv4(_) | Host::Ipv6(_) => self.host_only = true,
+        }
+        self.domain = domain;
+        if !self.path.starts_with('/')
+            || self
+                .path
+                .bytes()
+                .any(|b| b < 0x20 || b == 0x7f || b == b';')
+        {
+            return Err(CookieError::Path);
+        }
+        let name = self.name.to_ascii_lowercase();
+        if name.starts_with("__secure-") && !self.secure {
+            return Err(CookieError::Prefix("__Secure-"));
+        }
+        if name.starts_with("__host-") && !(self.secure && self.host_only && self.path == "/") {
+            return Err(CookieError::Prefix("__Host-"));
+        }
+        let needs_secure = self.same_site == Some(SameSite::None) || self.partition_key.is_some();
+        if needs_secure && !self.secure {
+            return Err(CookieError::Insecure);
+        }
+        Ok(self)
+    }
+
+    /// Whether a browser would send this cookie with that request.
+    ///
+    /// A cookie whose site did not say `SameSite` is treated as `Lax`, as
+    /// browsers do.
+    #[must_use]
+    pub fn is_sent(&self, request: &CookieUse<'_>) -> bool {
+        self.matches_host(request.url)
+            && path_matches(&self.path, request.url.path())
+            && (!self.secure || is_secure_channel(request.url))
+            && self.expires.is_none_or(|at| request.at < at)
+            && match self.same_site {
+                Some(SameSite::None) => true,
+                Some(SameSite::Lax) | None => request.site >= SiteContext::CrossSiteTopLevelSafe,
+                Some(SameSite::Strict) => request.site == SiteContext::SameSite,
+            }
+            && self
+                .partition_key
+                .as_ref()
+                .is_none_or(|key| request.partition == Some(key))
+    }
+
+    fn matches_host(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else {
+            return false;
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
+        let domain = self.domain.trim_start_matches('[').trim_end_matches(']');
+        if host == domain {
+            return true;
+        }
+        !self.host_only
+            && matches!(url.host(), Some(Host::Domain(_)))
+            && host
+                .strip_suffix(domain)
+                .is_some_and(|labels| labels.ends_with('.'))
+    }
+}
+
+/// RFC 6265bis, section 5.1.4.
+#[must_use]
+pub fn path_matches(cookie_path: &str, request_path: &str) -> bool {
+    request_path
+        .strip_prefix(cookie_path)
+        .is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
+}
+
+fn is_secure_channel(url: &Url) -> bool {
+    matches!(url.scheme(), "https" | "wss")
+        || url
+            .host()
+            .is_some_and(|host| is_loopback_host(&host.to_owned()))
+}
+
+const fn is_token_byte(b: u8) -> bool {
+    b > 0x20 && b < 0x7f && !matches!(b, b'=' | b';' | b',' | b'"' | b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookie(domain: &str, host_only: bool) -> CookieAttributes {
+        CookieAttributes {
+            name: "sid".into(),
+            domain: domain.into(),
+            host_only,
+            path: "/".into(),
+            secure: false,
+            http_only: true,
+            same_site: None,
+            partition_key: None,
+            expires: None,
+        }
+    }
+
+    fn sent(cookie: &CookieAttributes, url: &str, site: SiteContext) -> bool {
+        cookie.is_sent(&CookieUse {
+            url: &Url::parse(url).unwrap(),
+            site,
+            partition: None,
+            at: Timestamp(0),
+        })
+    }
+
+    #[test]
+    fn host_and_domain_cookies_go_where_a_browser_sends_them() {
+        use SiteContext::SameSite;
+        let host = cookie("app.example.com", true);
+        let domain = cookie("example.com", false);
+        for (url, to_host, to_domain) in [
+            ("https://app.example.com/", true, true),
+            ("https://APP.example.com./x", true, true),
+            ("https://x.app.example.com/", false, true),
+            ("https://example.com/", false, true),
+            ("https://notexample.com/", false, false),
+            ("https://example.com.evil.test/", false, false),
+            ("http://127.0.0.1/", false, false),
+        ] {
+            assert_eq!(sent(&host, url, SameSite), to_host, "{url}");
+            assert_eq!(sent(&domain, url, SameSite), to_domain, "{url}");
+        }
+    }
+
+    #[test]
+    fn same_site_secure_path_expiry_and_partition_are_obeyed() {
+        use SiteContext::{CrossSite, CrossSiteTopLevelSafe, SameSite as Same};
+        for (same_site, cross, top, same) in [
+            (Some(SameSite::Strict), false, false, true),
+            (Some(SameSite::Lax), false, true, true),
+            (None, false, true, true),
+            (Some(SameSite::None), true, true, true),
+        ] {
+            let cookie = CookieAttributes {
+                same_site,
+                ..cookie("a.test", true)
+            };
+            assert_eq!(sent(&cookie, "https://a.test/", CrossSite), cross);
+            assert_eq!(sent(&cookie, "https://a.test/", CrossSiteTopLevelSafe), top);
+            assert_eq!(sent(&cookie, "https://a.test/", Same), same);
+        }
+        let secure = CookieAttributes {
+            secure: true,
+            ..cookie("a.test", true)
+        };
+        assert!(!sent(&secure, "http://a.test/", Same));
+        assert!(sent(&secure, "https://a.test/", Same));
+        let below = CookieAttributes {
+            path: "/admin".into(),
+            ..cookie("a.test", true)
+        };
+        assert!(sent(&below, "https://a.test/admin/x", Same));
+        assert!(!sent(&below, "https://a.test/administrator", Same));
+        let stale = CookieAttributes {
+            expires: Some(Timestamp(0)),
+            ..cookie("a.test", true)
+        };
+        assert!(!sent(&stale, "https://a.test/", Same));
+        let key = PartitionKey {
+            top_level_site: "https://b.test".into(),
+            has_cross_site_ancestor: true,
+        };
+        let partitioned = CookieAttributes {
+            partition_key: Some(key),
+            ..cookie("a.test", true)
+        };
+        assert!(!sent(&partitioned, "https://a.test/", Same));
+    }
+
+    #[test]
+    fn what_a_browser_would_refuse_is_refused() {
+        let ok = cookie("a.example.com", true);
+        let check = |cookie: CookieAttributes| cookie.validated("v").err();
+        assert_eq!(check(ok.clone()), None);
+        assert_eq!(ok.clone().validated("a\nb"), Err(CookieError::Value));
+        assert_eq!(
+            ok.clone().validated(&"x".repeat(4096)),
+            Err(CookieError::TooLong)
+        );
+        for (changed, expected) in [
+            (
+                CookieAttributes {
+                    name: String::new(),
+                    ..ok.clone()
+                },
+                CookieError::Name,
+            ),
+            (
+                CookieAttributes {
+                    name: "a b".into(),
+                    ..ok.clone()
+                },
+                CookieError::Name,
+            ),
+            (
+                CookieAttributes {
+                    path: "x".into(),
+                    ..ok.clone()
+                },
+                CookieError::Path,
+            ),
+            (
+                CookieAttributes {
+                    name: "__Host-a".into(),
+                    ..ok.clone()
+                },
+                CookieError::Prefix("__Host-"),
+            ),
+            (
+                CookieAttributes {
+                    name: "__Secure-a".into(),
+                    ..ok.clone()
+                },
+                CookieError::Prefix("__Secure-"),
+            ),
+            (
+                CookieAttributes {
+                    same_site: Some(SameSite::None),
+                    ..ok.clone()
+                },
+                CookieError::Insecure,
+            ),
+            (
+                cookie("co.uk", false),
+                CookieError::PublicSuffix("co.uk".into()),
+            ),
+            (cookie("a b", true), CookieError::Domain("a b".into())),
+        ] {
+            assert_eq!(check(changed.clone()), Some(expected), "{changed:?}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The record of one session: what a record says. Pure.
+
+pub mod record;

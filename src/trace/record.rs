@@ -1,0 +1,253 @@
+//! One record: who did what, when, and what was decided. No value of a cookie,
+//! no body, no query value is ever in one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    action::{Destination, Refusal},
+    delegation::{CloseReason, Delivery, Terms},
+    id::{AgentId, CredentialId, DelegationId, PersonId, SessionId},
+    time::Timestamp,
+};
+
+/// Who caused what a record tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind", deny_unknown_fields)]
+pub enum Actor {
+    /// A person, by the operator token or a sign-in.
+    Person {
+        /// Who.
+        id: PersonId,
+    },
+    /// An agent, by its key or its session's token.
+    Agent {
+        /// Who.
+        id: AgentId,
+    },
+    /// Script of a page, or the browser on its behalf.
+    Page,
+    /// Hallpass itself: a timer, a reconciler, a start or stop.
+    Broker,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type", deny_unknown_fields)]
+pub enum Event {
+    /// The broker started or stopped.
+    Broker {
+        /// `started`, `stopping`.
+        what: String,
+        /// Release.
+        version: String,
+    },
+    /// An agent, credential or other registry entry was made, changed or removed.
+    Registry {
+        /// `agent-added`, `agent-disabled`, `credential-imported`, `credential-removed`, …
+        what: String,
+        /// Its id.
+        id: String,
+        /// Name, and for a credential its origin; never a value.
+        detail: String,
+    },
+    /// A call was refused before anything was done.
+    CallRefused {
+        /// Method and route.
+        route: String,
+        /// Why.
+        reason: String,
+    },
+    /// A delegation was asked for.
+    DelegationRequested {
+        /// Which.
+        delegation: DelegationId,
+        /// Who may use it.
+        agent: AgentId,
+        /// Whose session it is.
+        lender: PersonId,
+        /// In the requester's words.
+        purpose: String,
+        /// What was asked for.
+        requested: Terms,
+    },
+    /// A person agreed.
+    DelegationApproved {
+        /// Which.
+        delegation: DelegationId,
+        /// Who.
+        approver: PersonId,
+        /// To what.
+        granted: Terms,
+    },
+    /// A delegation ended: its window closed.
+    DelegationClosed {
+        /// Which.
+        delegation: DelegationId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A session began; always the first record of its trace.
+    SessionStarted {
+        /// Which.
+        session: SessionId,
+        /// For whom.
+        agent: AgentId,
+        /// With which delegations.
+        delegations: Vec<DelegationId>,
+        /// Product and version of the browser.
+        browser: String,
+    },
+    /// A lease was bound to the session: its window is open for it.
+    WindowOpened {
+        /// Which.
+        delegation: DelegationId,
+        /// Whose session is lent.
+        lender: PersonId,
+        /// Who agreed.
+        approver: PersonId,
+        /// Until when at most.
+        until: Timestamp,
+        /// What is lent: names and salted hashes.
+        cookies: Vec<CookieTrace>,
+    },
+    /// A session ended; the last record of its trace.
+    SessionEnded {
+        /// Why.
+        reason: String,
+    },
+    /// A client connected to the session's endpoint or left it.
+    Client {
+        /// `connected`, `disconnected`, `refused`.
+        what: String,
+        /// Number of the connection in this session.
+        connection: u64,
+        /// What the client says it is, or why it was refused.
+        detail: String,
+    },
+    /// A command of the agent.
+    Command {
+        /// Number of the connection in this session.
+        connection: u64,
+        /// CDP method.
+        method: String,
+        /// Target it was sent to, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+        /// What the method table or its check said: `allow`, `rewrite`, `refuse`, …
+        verdict: String,
+        /// What it was about, redacted: a URL, a selector's length; never a value.
+        detail: String,
+    },
+    /// A paused request was decided.
+    Request {
+        /// Chromium's network id of the request.
+        request: String,
+        /// Method and URL without query values.
+        what: String,
+        /// For what kind of use.
+        destination: Destination,
+        /// The delegation that allowed it; absent on a refusal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delegation: Option<DelegationId>,
+        /// Why it was refused; absent on an allow.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<Refusal>,
+        /// Policy revision that decided.
+        policy: String,
+    },
+    /// Lent cookies went along with a request.
+    Injection {
+        /// Chromium's network id of the request.
+        request: String,
+        /// Which: names and salted hashes.
+        cookies: Vec<CookieTrace>,
+    },
+    /// A site set a lent cookie anew, or took it away.
+    Rotation {
+        /// The cookie, with the hash of the new value.
+        cookie: CookieTrace,
+        /// `rotated` or `cleared`.
+        what: String,
+    },
+    /// A page went somewhere.
+    Navigation {
+        /// Target.
+        target: String,
+        /// URL without query values.
+        url: String,
+    },
+    /// How a request ended.
+    Outcome {
+        /// Chromium's network id of the request.
+        request: String,
+        /// HTTP status, if an answer came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// Chromium's error text, if it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// The egress proxy was asked for a connection.
+    Connection {
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Address connected to; absent on a refusal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+        /// The delegation that allowed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delegation: Option<DelegationId>,
+        /// Why it was refused; absent on an allow.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<Refusal>,
+    },
+    /// A connection was closed or cut.
+    ConnectionEnded {
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Bytes to the site.
+        sent: u64,
+        /// Bytes from the site.
+        received: u64,
+        /// `closed`, `cut` or an error.
+        how: String,
+    },
+    /// A live secret was found in what would have gone to the agent, and replaced.
+    Redaction {
+        /// CDP method or event it was found in.
+        method: String,
+        /// How often.
+        count: u64,
+    },
+}
+
+/// A cookie in a record: its name and a salted hash of its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CookieTrace {
+    /// Vault entry.
+    pub credential: CredentialId,
+    /// Name.
+    pub name: String,
+    /// Domain.
+    pub domain: String,
+    /// How it reaches the site.
+    pub delivery: Delivery,
+    /// Hex SHA-256 of the trace's salt and the value.
+    pub digest: String,
+}
+
+/// What a caller hands to the recorder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub event: Event,
+}
