@@ -3,3 +3,4 @@
 
 pub mod injection;
 pub mod lease;
+pub mod rotation;

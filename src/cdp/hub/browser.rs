@@ -1,0 +1,297 @@
+//! What Chromium says: replies to numbered commands, and events.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json, value::RawValue};
+
+use super::{Attached, Call, CdpSession, Hub, Output, Owner, Pending, ReplyTo, targets::AttachedToTarget};
+use crate::{
+    cdp::{
+        envelope::{self, Message},
+        redact,
+        table::{self, Verdict},
+    },
+    model::time::Now,
+    trace::record::{Actor, Event},
+};
+
+impl Hub {
+    /// Takes one message from Chromium.
+    pub fn handle_browser(&mut self, bytes: &[u8], now: Now) {
+        let message: Message<'_> = match serde_json::from_slice(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(%error, "dropped a message from the browser that cannot be parsed");
+                return;
+            }
+        };
+        match (message.id, message.method.as_deref()) {
+            (Some(id), _) => self.browser_reply(id, &message, now),
+            (None, Some(method)) => {
+                let params = message.params.unwrap_or(RawValue::NULL);
+                match message.session.as_deref() {
+                    None => self.root_event(method, params, now),
+                    Some(session) => self.session_event(session, method, params, now),
+                }
+            }
+            (None, None) => {
+                tracing::warn!(error = message.error.map(RawValue::get), "the browser could not read a command");
+            }
+        }
+    }
+
+    fn browser_reply(&mut self, id: u64, message: &Message<'_>, now: Now) {
+        match self.pending.remove(&id) {
+            None => {}
+            Some(Pending::Client { to, row }) => {
+                if self.clients.contains_key(&to.client) {
+                    self.client_reply(&to, row.name, message, now);
+                }
+            }
+            Some(Pending::Ours(call)) => {
+                let result = match (message.result, message.error) {
+                    (Some(result), None) => serde_json::from_str(result.get()).map_err(|e| e.to_string()),
+                    (_, error) => Err(error.map_or("no result", RawValue::get).to_owned()),
+                };
+                self.our_reply(call, result, now);
+            }
+        }
+    }
+
+    fn client_reply(&mut self, to: &ReplyTo, method: &str, message: &Message<'_>, now: Now) {
+        let session = to.session.as_deref();
+        let Some(result) = message.result else {
+            let error = message.error.unwrap_or(RawValue::NULL);
+            self.send(to.client, method, envelope::failure(to.id, error, session), now);
+            return;
+        };
+        if !redact::is_structural_reply(method) {
+            self.send(to.client, method, envelope::reply(to.id, result, session), now);
+            return;
+        }
+        let Ok(mut value) = serde_json::from_str::<Value>(result.get()) else {
+            self.refuse(to, envelope::Code::Server, "the browser's answer cannot be read", now);
+            return;
+        };
+        redact::reply(method, &mut value, &|name| self.is_lent_name(name));
+        if let Some(window) = value.get("windowId").and_then(Value::as_i64) {
+            if let Some(client) = self.clients.get_mut(&to.client) {
+                client.windows.insert(window);
+            }
+        }
+        self.reply(to, method, &value, now);
+    }
+
+    fn our_reply(&mut self, call: Call, result: Result<Value, String>, now: Now) {
+        match (call, result) {
+            (Call::Ignored, Ok(_)) | (Call::Vital, Ok(_)) => {}
+            (Call::Ignored, Err(error)) => tracing::debug!(error, "the browser did not do what it was asked"),
+            (Call::Vital | Call::FirstContext | Call::FirstPage, Err(error)) => {
+                tracing::error!(error, "the browser refused to be set up");
+                self.fail("the browser refused to be set up");
+            }
+            (Call::FirstContext, Ok(result)) => match context_id(&result) {
+                Some(context) => {
+                    self.contexts.push(context.clone());
+                    self.ask(
+                        "Browser.setDownloadBehavior",
+                        json!({"behavior": "allowAndName", "browserContextId": context,
+                               "downloadPath": self.setup.downloads, "eventsEnabled": true}),
+                        None,
+                        Call::Vital,
+                    );
+                    self.ask(
+                        "Target.createTarget",
+                        json!({"url": "about:blank", "browserContextId": context}),
+                        None,
+                        Call::FirstPage,
+                    );
+                }
+                None => self.fail("the browser made no context"),
+            },
+            (Call::FirstPage, Ok(_)) => self.out.push_back(Output::Warm),
+            (Call::Fence(token), _) => self.out.push_back(Output::Flushed { token }),
+            (Call::Attach(attach), result) => {
+                self.attached(attach, result.as_ref().map_err(Clone::clone), now);
+            }
+            (Call::CreateTarget(to), Ok(result)) => {
+                let id: Option<Arc<str>> = result.get("targetId").and_then(Value::as_str).map(Into::into);
+                match id {
+                    Some(id) => {
+                        if let Some(target) = self.targets.get_mut(&id) {
+                            target.told = true;
+                        }
+                        self.created(to, &id, now);
+                    }
+                    None => self.refuse(&to, envelope::Code::Server, "the browser opened no page", now),
+                }
+            }
+            (Call::CreateContext { to, dispose }, Ok(result)) => match context_id(&result) {
+                Some(context) => {
+                    self.contexts.push(context.clone());
+                    if dispose {
+                        if let Some(client) = self.clients.get_mut(&to.client) {
+                            client.disposable.push(context.clone());
+                        }
+                    }
+                    self.reply(&to, "Target.createBrowserContext", &json!({"browserContextId": context}), now);
+                }
+                None => self.refuse(&to, envelope::Code::Server, "the browser made no context", now),
+            },
+            (Call::History { to, session, entry }, Ok(result)) => {
+                self.history_known(&to, &session, entry, &result, now);
+            }
+            (Call::CreateTarget(to) | Call::CreateContext { to, .. } | Call::History { to, .. }, Err(error)) => {
+                let error: Value = serde_json::from_str(&error).unwrap_or(Value::Null);
+                let message = envelope::failure(to.id, error, to.session.as_deref());
+                self.send(to.client, "failure", message, now);
+            }
+        }
+    }
+
+    fn root_event(&mut self, method: &str, params: &RawValue, now: Now) {
+        if method == "Fetch.requestPaused" {
+            self.request_paused(params.get(), now);
+            return;
+        }
+        let Ok(mut params) = serde_json::from_str::<Value>(params.get()) else {
+            return;
+        };
+        match method {
+            "Browser.downloadWillBegin" | "Browser.downloadProgress" => {
+                redact::event(method, &mut params, &|_| true);
+                let listeners: Vec<_> = self
+                    .clients
+                    .iter()
+                    .filter(|(_, client)| client.download_events)
+                    .map(|(&number, _)| number)
+                    .collect();
+                for client in listeners {
+                    self.send(client, method, envelope::event(method, &params, None), now);
+                }
+            }
+            _ => self.target_event(method, &params, now),
+        }
+    }
+
+    fn session_event(&mut self, session: &str, method: &str, params: &RawValue, now: Now) {
+        let Some(attached) = self.sessions.get(session) else {
+            return;
+        };
+        match attached.owner {
+            Owner::Broker => self.broker_event(session, method, params, now),
+            Owner::Client(client) => self.client_event(client, session, method, params, now),
+        }
+    }
+
+    /// An event of a session of our own: what the record and the vault need.
+    fn broker_event(&mut self, session: &str, method: &str, params: &RawValue, now: Now) {
+        let interesting = matches!(
+            method,
+            "Network.responseReceivedExtraInfo"
+                | "Network.responseReceived"
+                | "Network.loadingFailed"
+                | "Network.loadingFinished"
+                | "Target.attachedToTarget"
+                | "Target.detachedFromTarget"
+        );
+        if !interesting {
+            return;
+        }
+        let Ok(params) = serde_json::from_str::<Value>(params.get()) else {
+            return;
+        };
+        let text = |key: &str| params.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match method {
+            "Network.responseReceivedExtraInfo" => self.response_headers(&params, now),
+            "Network.responseReceived" => {
+                let status = params
+                    .pointer("/response/status")
+                    .and_then(Value::as_u64)
+                    .and_then(|status| u16::try_from(status).ok());
+                let event = Event::Outcome {
+                    request: text("requestId"),
+                    status,
+                    error: None,
+                };
+                self.record(Actor::Page, event, now).ok();
+            }
+            "Network.loadingFailed" => {
+                self.hops.remove(&text("requestId"));
+                let event = Event::Outcome {
+                    request: text("requestId"),
+                    status: None,
+                    error: Some(text("errorText")),
+                };
+                self.record(Actor::Page, event, now).ok();
+            }
+            "Network.loadingFinished" => {
+                self.hops.remove(&text("requestId"));
+            }
+            "Target.attachedToTarget" => {
+                if let Ok(attached) = serde_json::from_value::<AttachedToTarget>(params) {
+                    self.broker_attached(attached, Some(session.into()), now);
+                }
+            }
+            _ => self.session_gone(&text("sessionId"), now),
+        }
+    }
+
+    fn client_event(&mut self, client: u64, session: &str, method: &str, params: &RawValue, now: Now) {
+        match method {
+            "Target.attachedToTarget" => {
+                let Ok(attached) = serde_json::from_str::<AttachedToTarget>(params.get()) else {
+                    return;
+                };
+                let Some(target) = self.target_known(&attached.target_info, now) else {
+                    return;
+                };
+                let parent: CdpSession = session.into();
+                self.sessions.insert(
+                    attached.session_id,
+                    Attached {
+                        owner: Owner::Client(client),
+                        target,
+                        parent: Some(parent),
+                        by_root: false,
+                    },
+                );
+                self.send(client, method, envelope::event(method, params, Some(session)), now);
+                return;
+            }
+            "Target.detachedFromTarget" => {
+                let gone = serde_json::from_str::<Value>(params.get())
+                    .ok()
+                    .and_then(|params| params.get("sessionId")?.as_str().map(str::to_owned));
+                if let Some(gone) = gone {
+                    self.session_gone(&gone, now);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let Some(row) = table::event(method) else {
+            tracing::warn!(method, "dropped an event that has no row in the method table");
+            return;
+        };
+        match row.verdict {
+            Verdict::Refuse | Verdict::Rewrite => {}
+            Verdict::Redact if redact::is_structural_event(method) => {
+                let Ok(mut value) = serde_json::from_str::<Value>(params.get()) else {
+                    return;
+                };
+                redact::event(method, &mut value, &|name| self.is_lent_name(name));
+                self.send(client, method, envelope::event(method, &value, Some(session)), now);
+            }
+            // The scan in `send` is what these rows ask for: their values have
+            // no place of their own in the message.
+            Verdict::Redact | Verdict::Allow | Verdict::Check => {
+                self.send(client, method, envelope::event(method, params, Some(session)), now);
+            }
+        }
+    }
+}
+
+fn context_id(result: &Value) -> Option<Arc<str>> {
+    result.get("browserContextId")?.as_str().map(Into::into)
+}

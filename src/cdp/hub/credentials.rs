@@ -1,0 +1,186 @@
+//! Lent cookies at the browser: put into the jar where the delegation says so,
+//! taken out when its window closes, followed when the site sets them anew.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Call, Hub, Journal, Output};
+use crate::{
+    broker::{
+        lease::{Lease, LentCookie},
+        rotation::{Change, rotations},
+    },
+    model::{
+        cookie::{CookieAttributes, SameSite},
+        delegation::Delivery,
+        id::DelegationId,
+        time::{Now, Timestamp},
+    },
+    trace::record::{Actor, CookieTrace, Event},
+};
+
+impl Hub {
+    /// Takes note of a lease bound after the session began.
+    pub fn lease_added(&mut self, now: Now) {
+        self.refresh_scanner();
+        self.fill_jar(now);
+    }
+
+    /// Puts jar-delivered cookies of open leases into the session's context.
+    pub(super) fn fill_jar(&mut self, now: Now) {
+        let Some(tenant) = &self.tenant else {
+            return;
+        };
+        let mut params = Vec::new();
+        tenant.leases.each(|lease| {
+            if lease.is_open(now) {
+                for cookie in jar_cookies(lease) {
+                    params.push(cookie_param(&cookie.attributes, cookie.value().expose(), lease.live.window.end));
+                }
+            }
+        });
+        self.set_cookies(params);
+    }
+
+    /// Takes the jar-delivered cookies of a closed lease out again.
+    pub fn lease_closed(&mut self, delegation: DelegationId) {
+        let Some(tenant) = &self.tenant else {
+            return;
+        };
+        let mut params = Vec::new();
+        tenant.leases.each(|lease| {
+            if lease.delegation == delegation {
+                params.extend(jar_cookies(lease).map(|cookie| expired(&cookie.attributes)));
+            }
+        });
+        self.set_cookies(params);
+    }
+
+    /// `Network.responseReceivedExtraInfo` on a session of ours: the only place
+    /// where Chromium shows `Set-Cookie`.
+    pub(super) fn response_headers(&mut self, params: &Value, now: Now) {
+        let request = params.get("requestId").and_then(Value::as_str).unwrap_or_default();
+        let url = self.next_hop(request);
+        let set_cookie = params
+            .get("headers")
+            .and_then(Value::as_object)
+            .and_then(|headers| {
+                headers
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
+            })
+            .and_then(|(_, value)| value.as_str());
+        let (Some(url), Some(set_cookie), Some(tenant)) = (url, set_cookie, &self.tenant) else {
+            return;
+        };
+        let found = rotations(set_cookie, &url, &tenant.leases, now);
+        if found.changes.is_empty() && found.shadows.is_empty() {
+            return;
+        }
+        let mut stale: Vec<Value> = found.shadows.iter().map(expired).collect();
+        let mut events = Vec::new();
+        for rotation in found.changes {
+            let cookie = rotation.cookie;
+            let (value, attributes, what) = match rotation.change {
+                Change::Rotated { value, attributes } => (Some(value), attributes, "rotated"),
+                Change::Cleared => (None, cookie.attributes.clone(), "cleared"),
+            };
+            if cookie.delivery == Delivery::Wire {
+                stale.push(expired(&attributes));
+            }
+            if let Some(value) = &value {
+                if !cookie.rotate(value.clone()) {
+                    continue;
+                }
+            }
+            events.push(Event::Rotation {
+                cookie: cookie_trace(&cookie, tenant.journal.as_ref()),
+                what: what.to_owned(),
+            });
+            self.out.push_back(Output::Rotated {
+                credential: cookie.credential,
+                value,
+                attributes,
+            });
+        }
+        for event in events {
+            self.record(Actor::Page, event, now).ok();
+        }
+        self.refresh_scanner();
+        self.set_cookies(stale);
+    }
+
+    fn set_cookies(&mut self, cookies: Vec<Value>) {
+        let Some(context) = self.contexts.first().cloned() else {
+            return;
+        };
+        if !cookies.is_empty() {
+            self.ask(
+                "Storage.setCookies",
+                json!({"cookies": cookies, "browserContextId": context}),
+                None,
+                Call::Ignored,
+            );
+        }
+    }
+}
+
+/// A cookie as records name it.
+pub(super) fn cookie_trace(cookie: &LentCookie, journal: &dyn Journal) -> CookieTrace {
+    CookieTrace {
+        credential: cookie.credential,
+        name: cookie.attributes.name.clone(),
+        domain: cookie.attributes.domain.clone(),
+        delivery: cookie.delivery,
+        digest: journal.digest(&cookie.value()),
+    }
+}
+
+fn jar_cookies(lease: &Lease) -> impl Iterator<Item = &Arc<LentCookie>> {
+    lease
+        .cookies
+        .iter()
+        .filter(|cookie| cookie.delivery == Delivery::Jar)
+}
+
+/// CDP's `Network.CookieParam`. A cookie without `domain` is host-only; its
+/// host is then taken from `url`.
+fn cookie_param(attributes: &CookieAttributes, value: &str, until: Timestamp) -> Value {
+    let scheme = if attributes.secure { "https" } else { "http" };
+    let until = attributes.expires.map_or(until, |expires| expires.min(until));
+    let mut param = json!({
+        "name": attributes.name,
+        "value": value,
+        "url": format!("{scheme}://{}{}", attributes.domain, attributes.path),
+        "path": attributes.path,
+        "secure": attributes.secure,
+        "httpOnly": attributes.http_only,
+        // Least likely to be evicted by a page that fills the jar.
+        "priority": "High",
+        "expires": until.0 / 1_000_000,
+    });
+    if let Some(map) = param.as_object_mut() {
+        if !attributes.host_only {
+            map.insert("domain".into(), format!(".{}", attributes.domain).into());
+        }
+        if let Some(same_site) = attributes.same_site {
+            let text = match same_site {
+                SameSite::Strict => "Strict",
+                SameSite::Lax => "Lax",
+                SameSite::None => "None",
+            };
+            map.insert("sameSite".into(), text.into());
+        }
+        if let Some(key) = &attributes.partition_key {
+            let key = json!({"topLevelSite": key.top_level_site, "hasCrossSiteAncestor": key.has_cross_site_ancestor});
+            map.insert("partitionKey".into(), key);
+        }
+    }
+    param
+}
+
+/// The same cookie, expired: setting it takes it out of the jar.
+fn expired(attributes: &CookieAttributes) -> Value {
+    cookie_param(attributes, "", Timestamp(1_000_000))
+}

@@ -1,0 +1,207 @@
+//! The second ring: every paused request becomes an action, is decided afresh,
+//! and continues, continues with lent cookies, or is answered with a notice.
+
+use std::collections::VecDeque;
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Call, Hub, Output, Unrecorded, credentials::cookie_trace, notice};
+use crate::{
+    broker::injection::inject,
+    cdp::paused::{PageContext, Paused},
+    model::{
+        action::{Destination, Refusal, RequestAction, Rule, is_safe_method},
+        time::Now,
+    },
+    policy::{Decision, Permit, decide_request},
+    trace::record::{Actor, Event},
+};
+
+/// A request that waits for its record to be durable, as Chromium told it.
+pub(super) struct Waiting(String);
+
+/// Requests whose URLs are remembered until their headers are in.
+const MOST_HOPS: usize = 4096;
+
+impl Hub {
+    /// `Fetch.requestPaused` on the root session.
+    pub(super) fn request_paused(&mut self, params: &str, now: Now) {
+        self.decide(params, false, now);
+    }
+
+    /// The record of a decision is durable (or never will be): decide again,
+    /// for the window may have closed meanwhile, and act.
+    pub fn handle_durable(&mut self, paused: &str, durable: bool, now: Now) {
+        let Some(Waiting(params)) = self.paused.remove(paused) else {
+            return;
+        };
+        if !durable {
+            self.fail("its steps can no longer be put on record");
+        }
+        self.decide(&params, true, now);
+    }
+
+    fn decide(&mut self, params: &str, recorded: bool, now: Now) {
+        let paused: Paused<'_> = match serde_json::from_str(params) {
+            Ok(paused) => paused,
+            Err(error) => {
+                // It stays paused, which is a refusal too.
+                tracing::error!(%error, "a paused request cannot be understood");
+                return;
+            }
+        };
+        if self.ended || self.tenant.is_none() {
+            self.block(&paused);
+            return;
+        }
+        let frame = paused.frame_id.as_deref().unwrap_or_default();
+        let is_main = self.targets.get(frame).is_some_and(|target| target.kind == "page");
+        let Some(action) = paused.action(is_main, self.page_of_frame(frame)) else {
+            self.block(&paused);
+            return;
+        };
+        if matches!(action.url.scheme(), "data" | "blob") {
+            // No bytes leave the browser for these.
+            self.proceed(&paused, None);
+            return;
+        }
+        let Some(tenant) = &self.tenant else {
+            return;
+        };
+        match decide_request(&action, &tenant.leases, now) {
+            Decision::Deny(refusal) => self.deny(&paused, &action, refusal, now),
+            Decision::Allow(permit) => self.allow(&paused, &action, &permit, params, recorded, now),
+        }
+    }
+
+    fn allow(&mut self, paused: &Paused<'_>, action: &RequestAction, permit: &Permit, params: &str, recorded: bool, now: Now) {
+        let request = network_id(paused);
+        if !recorded {
+            let event = self.request_event(paused, action, Ok(permit));
+            let Ok(ticket) = self.record(Actor::Page, event, now) else {
+                self.block(paused);
+                return;
+            };
+            if !is_safe_method(&action.method) {
+                let id = paused.request_id.to_string();
+                self.paused.insert(id.clone(), Waiting(params.to_owned()));
+                self.out.push_back(Output::Durable { ticket, paused: id });
+                return;
+            }
+        }
+        let injection = inject(permit.lending(), action, paused.own_cookies(), now);
+        if let Some(injection) = &injection {
+            let cookies = self.cookie_traces(&injection.cookies);
+            if self.record(Actor::Broker, Event::Injection { request: request.clone(), cookies }, now).is_err() {
+                self.block(paused);
+                return;
+            }
+        }
+        if self.hops.len() < MOST_HOPS {
+            self.hops.entry(request).or_default().push_back(action.url.clone());
+        }
+        self.proceed(paused, injection.as_ref().map(|injection| injection.header.expose()));
+    }
+
+    fn deny(&mut self, paused: &Paused<'_>, action: &RequestAction, refusal: Refusal, now: Now) {
+        let event = self.request_event(paused, action, Err(&refusal));
+        let refusal = match self.record(Actor::Page, event, now) {
+            Ok(_) => refusal,
+            Err(Unrecorded) => Refusal::new(Rule::RecordUnavailable, action.summary()),
+        };
+        match action.destination {
+            Destination::Page | Destination::Frame => {
+                let body = BASE64.encode(notice::page(&refusal).as_bytes());
+                self.ask(
+                    "Fetch.fulfillRequest",
+                    json!({"requestId": paused.request_id, "responseCode": 403, "responseHeaders": notice::headers(), "body": body}),
+                    None,
+                    Call::Ignored,
+                );
+            }
+            Destination::Load | Destination::Connect => self.block(paused),
+        }
+    }
+
+    fn request_event(&self, paused: &Paused<'_>, action: &RequestAction, decided: Result<&Permit, &Refusal>) -> Event {
+        Event::Request {
+            request: network_id(paused),
+            what: action.summary(),
+            destination: action.destination,
+            delegation: decided.ok().map(Permit::delegation),
+            refusal: decided.err().cloned(),
+            policy: self.tenant.as_ref().map(|tenant| tenant.policy.to_string()).unwrap_or_default(),
+        }
+    }
+
+    fn block(&mut self, paused: &Paused<'_>) {
+        self.ask(
+            "Fetch.failRequest",
+            json!({"requestId": paused.request_id, "errorReason": "BlockedByClient"}),
+            None,
+            Call::Ignored,
+        );
+    }
+
+    /// Lets a request go, with another `Cookie` header if there is one.
+    ///
+    /// Chromium takes a header list whole, so the request's own are repeated.
+    fn proceed(&mut self, paused: &Paused<'_>, cookie: Option<&str>) {
+        let mut params = json!({"requestId": paused.request_id});
+        if let (Some(cookie), Some(params)) = (cookie, params.as_object_mut()) {
+            let mut headers: Vec<Value> = paused
+                .request
+                .headers
+                .iter()
+                .filter(|(name, _)| !name.eq_ignore_ascii_case("cookie"))
+                .map(|(name, value)| json!({"name": name, "value": value}))
+                .collect();
+            headers.push(json!({"name": "Cookie", "value": cookie}));
+            params.insert("headers".to_owned(), headers.into());
+        }
+        self.ask("Fetch.continueRequest", params, None, Call::Ignored);
+    }
+
+    /// What is known of the page that a frame belongs to.
+    fn page_of_frame(&self, frame: &str) -> PageContext<'_> {
+        let Some(target) = self.targets.get(frame) else {
+            return PageContext::default();
+        };
+        let blank = target.url.as_ref().is_none_or(|url| url.scheme() == "about");
+        let at = if blank {
+            target
+                .opener
+                .as_ref()
+                .and_then(|opener| self.targets.get(opener))
+                .and_then(|opener| opener.url.as_ref())
+        } else {
+            target.url.as_ref()
+        };
+        PageContext { at, told: target.told }
+    }
+
+    fn cookie_traces(&self, cookies: &[std::sync::Arc<crate::broker::lease::LentCookie>]) -> Vec<crate::trace::record::CookieTrace> {
+        let Some(tenant) = &self.tenant else {
+            return Vec::new();
+        };
+        cookies
+            .iter()
+            .map(|cookie| cookie_trace(cookie, tenant.journal.as_ref()))
+            .collect()
+    }
+
+    /// The URL that the next headers of a request are from.
+    pub(super) fn next_hop(&mut self, request: &str) -> Option<Url> {
+        self.hops.get_mut(request).and_then(VecDeque::pop_front)
+    }
+}
+
+fn network_id(paused: &Paused<'_>) -> String {
+    paused
+        .network_id
+        .as_deref()
+        .unwrap_or(&paused.request_id)
+        .to_owned()
+}
