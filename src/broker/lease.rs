@@ -131,9 +131,9 @@ impl Lease {
             .or_else(|| self.live.has_ended(now).then_some(CloseReason::Expired))
     }
 
-    /// Ends it for good; the first reason stays.
-    pub fn close(&self, reason: CloseReason) {
-        self.closed.get_or_init(|| reason);
+    /// Ends it for good; the first reason stays. Answers whether this ended it.
+    pub fn close(&self, reason: CloseReason) -> bool {
+        self.closed.set(reason).is_ok()
     }
 }
 

@@ -90,9 +90,11 @@ impl Hub {
                 stale.push(expired(&attributes));
             }
             if let Some(value) = &value {
+                let old = cookie.value();
                 if !cookie.rotate(value.clone()) {
                     continue;
                 }
+                self.retired.push(old);
             }
             events.push(Event::Rotation {
                 cookie: cookie_trace(&cookie, tenant.journal.as_ref()),

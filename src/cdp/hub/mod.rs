@@ -143,6 +143,8 @@ pub struct Hub {
     setup: Setup,
     tenant: Option<Tenant>,
     scanner: Option<Scanner>,
+    /// Values that a site has replaced; pages may still show them.
+    retired: Vec<Secret>,
     next: u64,
     pending: HashMap<u64, Pending>,
     contexts: Vec<Arc<str>>,
@@ -262,6 +264,7 @@ impl Hub {
             setup,
             tenant: None,
             scanner: Scanner::new(std::iter::empty()),
+            retired: Vec::new(),
             next: 0,
             pending: HashMap::new(),
             contexts: Vec::new(),
@@ -416,7 +419,7 @@ impl Hub {
     /// Looks for every value lent to the session, closed leases included: a
     /// page may still show what it was given.
     fn refresh_scanner(&mut self) {
-        let mut values = Vec::new();
+        let mut values = self.retired.clone();
         if let Some(tenant) = &self.tenant {
             tenant.leases.each(|lease| {
                 values.extend(lease.cookies.iter().map(|cookie| cookie.value()));
@@ -440,3 +443,6 @@ impl Hub {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

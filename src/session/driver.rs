@@ -1,0 +1,499 @@
+//! The task that drives one cell: moves messages between Chromium's pipe, the
+//! session's clients and the [`Hub`], and keeps the time of its windows.
+//!
+//! The hub decides; the driver only carries. Orders from the broker (close a
+//! window, end) come on a channel of their own that no client can fill.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use super::SessionEvent;
+use crate::{
+    broker::lease::Leases,
+    browser::{Cell, CellProcess, PipeReader, PipeWriter},
+    cdp::hub::{ClientId, Hub, Output, Setup, Tenant},
+    clock::Clock,
+    egress::Listener,
+    model::{
+        delegation::CloseReason,
+        id::{DelegationId, SessionId},
+        time::Now,
+    },
+    recorder::Recorder,
+    trace::record::{Actor, Draft, Event},
+};
+
+/// Bytes that may wait for a client that reads slowly, or for Chromium.
+const MOST_BACKLOG: usize = 256 << 20;
+
+/// Bytes for Chromium from which on no more is taken from clients.
+const PIPE_BACKLOG: usize = 8 << 20;
+
+/// A message to a client's connection.
+#[derive(Debug)]
+pub(crate) enum ToClient {
+    /// One CDP message.
+    Message(Vec<u8>),
+    /// Close with this reason.
+    Close(String),
+}
+
+/// An order of the broker.
+pub(crate) enum Order {
+    /// Give the warm browser to a session.
+    Bind(Box<Bind>, oneshot::Sender<()>),
+    /// A lease was added to the session's.
+    LeaseAdded,
+    /// A lease was closed; answer when its credentials can go nowhere any more.
+    LeaseClosed(DelegationId, oneshot::Sender<()>),
+    /// End the session; answer when nothing of it is left.
+    End(String, oneshot::Sender<()>),
+}
+
+/// What a warm browser is bound to.
+pub(crate) struct Bind {
+    pub(crate) tenant: Tenant,
+    pub(crate) session: SessionId,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) recorder: Recorder,
+    pub(crate) grace: Duration,
+    pub(crate) events: mpsc::UnboundedSender<SessionEvent>,
+}
+
+/// What clients' connections send.
+pub(crate) enum FromClient {
+    /// One connected.
+    Opened {
+        client: ClientId,
+        name: String,
+        out: mpsc::UnboundedSender<ToClient>,
+        backlog: Arc<AtomicUsize>,
+    },
+    /// One sent a message.
+    Message { client: ClientId, bytes: Bytes },
+    /// One left.
+    Closed { client: ClientId, why: String },
+}
+
+/// The driver's other ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) clients: mpsc::Sender<FromClient>,
+    pub(crate) listener: Arc<Listener>,
+    /// Product and version of the browser.
+    pub(crate) version: Arc<str>,
+}
+
+/// A cell that does not come to life.
+#[derive(Debug, thiserror::Error)]
+#[error("the browser did not get ready: {0}")]
+pub(crate) struct NotReady(String);
+
+struct Driver {
+    hub: Hub,
+    process: CellProcess,
+    listener: Arc<Listener>,
+    /// A listener that refuses all: the browser's own traffic.
+    _deny: Arc<Listener>,
+    clock: Clock,
+    bound: Option<Bound>,
+    pipe: mpsc::UnboundedSender<Vec<u8>>,
+    pipe_backlog: Arc<AtomicUsize>,
+    connections: HashMap<ClientId, Connection>,
+    fences: HashMap<u64, oneshot::Sender<()>>,
+    fence: u64,
+    ready: Option<oneshot::Sender<()>>,
+    durable: mpsc::UnboundedSender<(String, bool)>,
+    idle_since: Instant,
+    ending: Option<String>,
+}
+
+struct Bound {
+    session: SessionId,
+    leases: Arc<Leases>,
+    recorder: Recorder,
+    grace: Duration,
+    events: mpsc::UnboundedSender<SessionEvent>,
+    had_lease: bool,
+}
+
+struct Connection {
+    out: mpsc::UnboundedSender<ToClient>,
+    backlog: Arc<AtomicUsize>,
+}
+
+/// Takes a launched cell over and waits until it has a context and a page.
+///
+/// # Errors
+/// Chromium refuses to be set up, or takes too long.
+pub(crate) async fn start(
+    cell: Cell,
+    listener: Arc<Listener>,
+    deny: Arc<Listener>,
+    downloads: String,
+    patience: Duration,
+) -> Result<Handle, NotReady> {
+    let (orders, order_in) = mpsc::unbounded_channel();
+    let (clients, client_in) = mpsc::channel(256);
+    let (durable, durable_in) = mpsc::unbounded_channel();
+    let (ready, is_ready) = oneshot::channel();
+    let version: Arc<str> = cell.version.clone().into();
+    let (pipe, pipe_backlog, writer) = pipe_writer(cell.writer);
+    let setup = Setup {
+        proxy: format!("http://127.0.0.1:{}", listener.port()),
+        downloads,
+    };
+    let driver = Driver {
+        hub: Hub::new(setup),
+        process: cell.process,
+        listener: listener.clone(),
+        _deny: deny,
+        clock: Clock,
+        bound: None,
+        pipe,
+        pipe_backlog,
+        connections: HashMap::new(),
+        fences: HashMap::new(),
+        fence: 0,
+        ready: Some(ready),
+        durable,
+        idle_since: Instant::now(),
+        ending: None,
+    };
+    let reader = cell.reader;
+    tokio::spawn(driver.run(reader, writer, order_in, client_in, durable_in));
+    match tokio::time::timeout(patience, is_ready).await {
+        Ok(Ok(())) => Ok(Handle {
+            orders,
+            clients,
+            listener,
+            version,
+        }),
+        Ok(Err(_)) => Err(NotReady("it ended while it was set up".into())),
+        Err(_) => Err(NotReady(format!("no answer within {patience:?}"))),
+    }
+}
+
+/// Writes to Chromium from a task of its own: Chromium may wait for us to read
+/// before it reads.
+fn pipe_writer(mut writer: PipeWriter) -> (mpsc::UnboundedSender<Vec<u8>>, Arc<AtomicUsize>, JoinHandle<()>) {
+    let (sender, mut messages) = mpsc::unbounded_channel::<Vec<u8>>();
+    let backlog = Arc::new(AtomicUsize::new(0));
+    let counted = backlog.clone();
+    let task = tokio::spawn(async move {
+        let mut batch = Vec::new();
+        while messages.recv_many(&mut batch, 64).await > 0 {
+            let mut bytes = 0;
+            for message in batch.drain(..) {
+                bytes += message.len();
+                if writer.feed(&message).is_err() {
+                    return;
+                }
+            }
+            if writer.flush().await.is_err() {
+                return;
+            }
+            counted.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    });
+    (sender, backlog, task)
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut reader: PipeReader,
+        writer: JoinHandle<()>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut clients: mpsc::Receiver<FromClient>,
+        mut durable: mpsc::UnboundedReceiver<(String, bool)>,
+    ) {
+        let mut end_answers = Vec::new();
+        self.carry();
+        while self.ending.is_none() {
+            let wake = self.next_wake();
+            let mut timer = pin!(tokio::time::sleep_until(wake));
+            let open_to_clients = self.pipe_backlog.load(Ordering::Relaxed) < PIPE_BACKLOG;
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::End(reason, answer)) => {
+                        self.ending = Some(reason);
+                        end_answers.push(answer);
+                    }
+                    Some(order) => self.obey(order).await,
+                    None => self.ending = Some("the broker let go of it".into()),
+                },
+                Some((paused, ok)) = durable.recv() => {
+                    let now = self.clock.now();
+                    self.hub.handle_durable(&paused, ok, now);
+                }
+                message = reader.next() => match message {
+                    Ok(Some(message)) => {
+                        let now = self.clock.now();
+                        self.hub.handle_browser(&message, now);
+                    }
+                    Ok(None) => self.ending = Some("its browser ended".into()),
+                    Err(error) => {
+                        tracing::warn!(%error, "the browser's pipe broke");
+                        self.ending = Some("its browser's pipe broke".into());
+                    }
+                },
+                Some(message) = clients.recv(), if open_to_clients => self.client(message),
+                () = &mut timer => self.tick().await,
+            }
+            self.carry();
+        }
+        self.finish(writer).await;
+        for answer in end_answers {
+            answer.send(()).ok();
+        }
+        while let Ok(order) = orders.try_recv() {
+            match order {
+                Order::Bind(_, answer) | Order::LeaseClosed(_, answer) | Order::End(_, answer) => {
+                    answer.send(()).ok();
+                }
+                Order::LeaseAdded => {}
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Bind(bind, answer) => {
+                let bind = *bind;
+                self.hub.bind(bind.tenant, now);
+                self.bound = Some(Bound {
+                    had_lease: bind.leases.any_alive(now),
+                    session: bind.session,
+                    leases: bind.leases,
+                    recorder: bind.recorder,
+                    grace: bind.grace,
+                    events: bind.events,
+                });
+                self.idle_since = Instant::now();
+                self.fence(answer);
+            }
+            Order::LeaseAdded => {
+                if let Some(bound) = &mut self.bound {
+                    bound.had_lease = true;
+                }
+                self.hub.lease_added(now);
+            }
+            Order::LeaseClosed(delegation, answer) => {
+                self.close_lease(delegation).await;
+                self.fence(answer);
+                self.end_if_done(now);
+            }
+            Order::End(..) => {}
+        }
+    }
+
+    /// The lease is closed already: nothing new is lent. This takes away what
+    /// is under way.
+    async fn close_lease(&mut self, delegation: DelegationId) {
+        let Some(bound) = &self.bound else {
+            return;
+        };
+        let lease = bound
+            .leases
+            .find(|lease| (lease.delegation == delegation).then(|| lease.clone()));
+        if let Some(lease) = lease {
+            self.listener.cut_scope(&lease.scope).await;
+        }
+        self.hub.lease_closed(delegation);
+    }
+
+    fn fence(&mut self, answer: oneshot::Sender<()>) {
+        self.fence += 1;
+        self.fences.insert(self.fence, answer);
+        self.hub.flush(self.fence);
+    }
+
+    fn client(&mut self, message: FromClient) {
+        let now = self.clock.now();
+        match message {
+            FromClient::Opened {
+                client,
+                name,
+                out,
+                backlog,
+            } => {
+                self.connections.insert(client, Connection { out, backlog });
+                self.hub.client_opened(client, &name, now);
+            }
+            FromClient::Message { client, bytes } => self.hub.handle_client(client, &bytes, now),
+            FromClient::Closed { client, why } => {
+                self.connections.remove(&client);
+                self.hub.client_closed(client, &why, now);
+                self.idle_since = Instant::now();
+            }
+        }
+    }
+
+    /// Does what the hub says.
+    fn carry(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Browser(message) => {
+                    self.pipe_backlog.fetch_add(message.len(), Ordering::Relaxed);
+                    self.pipe.send(message).ok();
+                }
+                Output::Client { client, message } => self.to_client(client, message),
+                Output::Close { client, reason } => {
+                    if let Some(connection) = self.connections.get(&client) {
+                        connection.out.send(ToClient::Close(reason)).ok();
+                    }
+                }
+                Output::Durable { ticket, paused } => {
+                    if let Some(bound) = &self.bound {
+                        let (recorder, durable) = (bound.recorder.clone(), self.durable.clone());
+                        tokio::spawn(async move {
+                            let ok = recorder.durable(ticket).await.is_ok();
+                            durable.send((paused, ok)).ok();
+                        });
+                    }
+                }
+                Output::Warm => {
+                    if let Some(ready) = self.ready.take() {
+                        ready.send(()).ok();
+                    }
+                }
+                Output::Flushed { token } => {
+                    if let Some(answer) = self.fences.remove(&token) {
+                        answer.send(()).ok();
+                    }
+                }
+                Output::Rotated {
+                    credential,
+                    value,
+                    attributes,
+                } => {
+                    if let Some(bound) = &self.bound {
+                        let event = SessionEvent::Rotated {
+                            credential,
+                            value,
+                            attributes,
+                        };
+                        bound.events.send(event).ok();
+                    }
+                }
+                Output::End { reason } => {
+                    self.ending.get_or_insert(reason);
+                }
+            }
+        }
+    }
+
+    fn to_client(&mut self, client: ClientId, message: Vec<u8>) {
+        let Some(connection) = self.connections.get(&client) else {
+            return;
+        };
+        let waiting = connection.backlog.fetch_add(message.len(), Ordering::Relaxed);
+        if waiting > MOST_BACKLOG {
+            let why = "it does not read what it is sent".to_owned();
+            connection.out.send(ToClient::Close(why.clone())).ok();
+            self.connections.remove(&client);
+            let now = self.clock.now();
+            self.hub.client_closed(client, &why, now);
+        } else {
+            connection.out.send(ToClient::Message(message)).ok();
+        }
+    }
+
+    /// When the next window ends or the grace is over.
+    fn next_wake(&self) -> Instant {
+        let now = self.clock.now();
+        let far = Duration::from_secs(60);
+        let mut wait = far;
+        if let Some(bound) = &self.bound {
+            bound.leases.each(|lease| {
+                if lease.closed(now).is_none() {
+                    wait = wait.min(lease.live.left(now));
+                }
+            });
+            if self.connections.is_empty() {
+                wait = wait.min(bound.grace.saturating_sub(self.idle_since.elapsed()));
+            }
+        }
+        Instant::now() + wait
+    }
+
+    async fn tick(&mut self) {
+        let Some(bound) = &self.bound else {
+            return;
+        };
+        let now = self.clock.now();
+        let mut over = Vec::new();
+        bound.leases.each(|lease| {
+            if lease.live.has_ended(now) && lease.close(CloseReason::Expired) {
+                over.push(lease.delegation);
+            }
+        });
+        for delegation in over {
+            self.close_lease(delegation).await;
+        }
+        self.end_if_done(now);
+    }
+
+    fn end_if_done(&mut self, now: Now) {
+        let Some(bound) = &self.bound else {
+            return;
+        };
+        if bound.had_lease && !bound.leases.any_alive(now) {
+            self.ending.get_or_insert_with(|| "its last window closed".into());
+        } else if self.connections.is_empty() && self.idle_since.elapsed() >= bound.grace {
+            self.ending.get_or_insert_with(|| "no client was connected for longer than the grace".into());
+        }
+    }
+
+    /// One order, whatever the cause: nothing new, cut what is open, end the
+    /// browser, close the record, tell.
+    async fn finish(mut self, writer: JoinHandle<()>) {
+        let reason = self.ending.take().unwrap_or_default();
+        self.hub.end(&reason);
+        self.ending = None;
+        self.carry();
+        self.listener.close().await;
+        drop(self.connections);
+        drop(self.pipe);
+        self.process.kill().await;
+        writer.abort();
+        let Some(bound) = self.bound else {
+            return;
+        };
+        let ended = Draft {
+            at: self.clock.now().wall,
+            actor: Actor::Broker,
+            event: Event::SessionEnded {
+                reason: reason.clone(),
+            },
+        };
+        if bound.recorder.record(ended).is_ok() {
+            if let Err(error) = bound.recorder.finish().await {
+                tracing::error!(session = %bound.session, %error, "the trace could not be closed");
+            }
+        }
+        let event = SessionEvent::Ended {
+            session: bound.session,
+            reason,
+        };
+        bound.events.send(event).ok();
+    }
+}

@@ -1,0 +1,410 @@
+//! The running sessions: cells, the tasks that drive them, and what the broker
+//! may order.
+
+mod driver;
+mod journal;
+mod pool;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, atomic::{AtomicU64, AtomicUsize, Ordering}},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    driver::{Bind, FromClient, Handle, Order},
+    journal::{ConnectionJournal, SessionJournal},
+    pool::Pool,
+};
+pub(crate) use self::driver::ToClient;
+pub use self::pool::{CellSettings, PoolError};
+use crate::{
+    broker::lease::{Lease, Leases},
+    cdp::hub::{ClientId, Tenant},
+    clock::Clock,
+    egress::Gate,
+    model::{
+        cookie::CookieAttributes,
+        delegation::CloseReason,
+        id::{AgentId, CredentialId, DelegationId, SessionId},
+        secret::Secret,
+    },
+    recorder::Recorder,
+    trace::record::{Actor, Draft, Event},
+    vault::token::TokenHash,
+};
+
+/// Revision of the built-in rules, as records name it.
+pub const POLICY: &str = "built-in/1";
+
+/// What a session is started with.
+#[derive(Debug)]
+pub struct StartSession {
+    /// Its id.
+    pub session: SessionId,
+    /// For whom.
+    pub agent: AgentId,
+    /// The windows that it begins with.
+    pub leases: Vec<Arc<Lease>>,
+    /// Its trace; the session writes the first and the last record.
+    pub recorder: Recorder,
+    /// What its agent connects with.
+    pub token_hash: TokenHash,
+}
+
+/// Why a session did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// No cell could be had.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// As many sessions run as the operator allows.
+    #[error("{0} sessions are running, which is the most allowed (`session.max`); end one first")]
+    TooMany(usize),
+    /// Its first record could not be made.
+    #[error("the trace does not accept records: {0}")]
+    Unrecorded(String),
+    /// The browser ended just then.
+    #[error("the browser ended while the session was being started; try again")]
+    BrowserEnded,
+}
+
+/// What running sessions tell.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// One ended, asked to or by itself.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: String,
+    },
+    /// A site set a lent cookie anew, or took it away (`None`).
+    Rotated {
+        /// Which.
+        credential: CredentialId,
+        /// The new value.
+        value: Option<Secret>,
+        /// The new attributes.
+        attributes: CookieAttributes,
+    },
+}
+
+/// Where running sessions tell what happens.
+pub type SessionEvents = mpsc::UnboundedReceiver<SessionEvent>;
+
+/// Limits of running sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most sessions at once.
+    pub sessions: usize,
+    /// How long a session may be without a client.
+    pub grace: Duration,
+}
+
+/// The running sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    pool: Pool,
+    limits: Limits,
+    running: RwLock<HashMap<SessionId, Arc<Running>>>,
+    events: mpsc::UnboundedSender<SessionEvent>,
+}
+
+/// One running session, as the gateway sees it.
+#[derive(Debug)]
+pub struct Running {
+    /// Its id.
+    pub id: SessionId,
+    /// Its agent.
+    pub agent: AgentId,
+    token_hash: TokenHash,
+    leases: Arc<Leases>,
+    handle: Handle,
+    connections: AtomicU64,
+    recorder: Recorder,
+}
+
+/// A client's connection to a running session.
+#[derive(Debug)]
+pub(crate) struct Link {
+    client: ClientId,
+    to_driver: mpsc::Sender<FromClient>,
+    to_self: mpsc::UnboundedSender<ToClient>,
+    backlog: Arc<AtomicUsize>,
+}
+
+/// What is to be written to a client.
+pub(crate) type Outgoing = mpsc::UnboundedReceiver<ToClient>;
+
+impl Sessions {
+    /// No session yet; begins to warm cells.
+    pub fn new(settings: CellSettings, limits: Limits) -> (Arc<Self>, SessionEvents) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let sessions = Arc::new(Self {
+            pool: Pool::new(settings),
+            limits,
+            running: RwLock::default(),
+            events,
+        });
+        (sessions, receiver)
+    }
+
+    /// Starts one.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; nothing is left behind.
+    pub async fn start(&self, start: StartSession) -> Result<(), SessionError> {
+        let running = self.read(HashMap::len);
+        if running >= self.limits.sessions {
+            return Err(SessionError::TooMany(running));
+        }
+        let handle = self.pool.take().await?;
+        let leases = Arc::new(Leases::default());
+        for lease in start.leases {
+            leases.add(lease);
+        }
+        first_records(&start.recorder, start.session, start.agent, &leases, &handle.version)
+            .map_err(SessionError::Unrecorded)?;
+        handle.listener.open(Gate {
+            leases: leases.clone(),
+            log: Arc::new(ConnectionJournal(start.recorder.clone())),
+            clock: Clock,
+        });
+        let bind = Bind {
+            tenant: Tenant {
+                session: start.session,
+                agent: start.agent,
+                leases: leases.clone(),
+                journal: Box::new(SessionJournal(start.recorder.clone())),
+                policy: POLICY.into(),
+            },
+            session: start.session,
+            leases: leases.clone(),
+            recorder: start.recorder.clone(),
+            grace: self.limits.grace,
+            events: self.events.clone(),
+        };
+        let session = Arc::new(Running {
+            id: start.session,
+            agent: start.agent,
+            token_hash: start.token_hash,
+            leases,
+            handle,
+            connections: AtomicU64::new(0),
+            recorder: start.recorder,
+        });
+        let (answer, bound) = oneshot::channel();
+        session.order(Order::Bind(Box::new(bind), answer));
+        bound.await.map_err(|_| SessionError::BrowserEnded)?;
+        self.write(|running| running.insert(start.session, session));
+        Ok(())
+    }
+
+    /// Ends one; answers whether it was running. When it answers, its browser
+    /// and profile are gone.
+    pub async fn end(&self, session: SessionId, reason: &str) -> bool {
+        let Some(running) = self.write(|running| running.remove(&session)) else {
+            return false;
+        };
+        running.end(reason).await;
+        true
+    }
+
+    /// Forgets a session that ended by itself.
+    pub fn forget(&self, session: SessionId) {
+        self.write(|running| running.remove(&session));
+    }
+
+    /// Closes a delegation's leases in every session; answers how many. When it
+    /// answers, no request with its credentials can leave any more.
+    pub async fn close_delegation(&self, delegation: DelegationId, reason: CloseReason) -> usize {
+        let mut closed = 0;
+        let mut waiting = Vec::new();
+        for session in self.all() {
+            let mut concerned = false;
+            session.leases.each(|lease| {
+                if lease.delegation == delegation {
+                    lease.close(reason);
+                    concerned = true;
+                }
+            });
+            if concerned {
+                closed += 1;
+                let (answer, done) = oneshot::channel();
+                session.order(Order::LeaseClosed(delegation, answer));
+                waiting.push(done);
+            }
+        }
+        for done in waiting {
+            // An answer that never comes is a session that is gone.
+            done.await.ok();
+        }
+        closed
+    }
+
+    /// Binds a further window to a running session; answers whether it runs.
+    ///
+    /// # Errors
+    /// It cannot be put on record, and is not bound.
+    pub async fn bind(&self, session: SessionId, lease: Arc<Lease>) -> Result<bool, SessionError> {
+        let Some(running) = self.get(session) else {
+            return Ok(false);
+        };
+        let draft = window_opened(&running.recorder, &lease);
+        running
+            .recorder
+            .record_durably(draft)
+            .await
+            .map_err(|error| SessionError::Unrecorded(error.to_string()))?;
+        running.leases.add(lease);
+        running.order(Order::LeaseAdded);
+        Ok(true)
+    }
+
+    /// A running session.
+    pub fn get(&self, session: SessionId) -> Option<Arc<Running>> {
+        self.read(|running| running.get(&session).cloned())
+    }
+
+    /// Ends all and the warm cells with them.
+    pub async fn shut_down(&self, reason: &str) {
+        self.pool.close().await;
+        let all = self.all();
+        let ends = all.iter().map(|session| self.end(session.id, reason));
+        futures_util::future::join_all(ends).await;
+    }
+
+    fn all(&self) -> Vec<Arc<Running>> {
+        self.read(|running| running.values().cloned().collect())
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&HashMap<SessionId, Arc<Running>>) -> T) -> T {
+        look(&self.running.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut HashMap<SessionId, Arc<Running>>) -> T) -> T {
+        change(&mut self.running.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Running {
+    /// Whether this is the session's token.
+    pub fn accepts(&self, token: &TokenHash) -> bool {
+        self.token_hash == *token
+    }
+
+    /// Product and version of the browser, as Chromium tells it.
+    pub fn version(&self) -> &str {
+        &self.handle.version
+    }
+
+    /// A new connection of the agent; `None` where the session just ended.
+    pub(crate) async fn connect(&self, name: String) -> Option<(Link, Outgoing)> {
+        let client = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let (out, incoming) = mpsc::unbounded_channel();
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let opened = FromClient::Opened {
+            client,
+            name,
+            out: out.clone(),
+            backlog: backlog.clone(),
+        };
+        let to_driver = self.handle.clients.clone();
+        to_driver.send(opened).await.ok()?;
+        let link = Link {
+            client,
+            to_driver,
+            to_self: out,
+            backlog,
+        };
+        Some((link, incoming))
+    }
+
+    async fn end(&self, reason: &str) {
+        let (answer, done) = oneshot::channel();
+        self.order(Order::End(reason.to_owned(), answer));
+        done.await.ok();
+    }
+
+    fn order(&self, order: Order) {
+        // A driver that is gone has nothing left to be ordered.
+        self.handle.orders.send(order).ok();
+    }
+}
+
+impl Link {
+    /// Hands a message of the client over; waits while the session is busy.
+    pub(crate) async fn message(&self, bytes: Bytes) -> bool {
+        let message = FromClient::Message {
+            client: self.client,
+            bytes,
+        };
+        self.to_driver.send(message).await.is_ok()
+    }
+
+    /// Bytes that were written to the client.
+    pub(crate) fn written(&self, bytes: usize) {
+        self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Closes the connection from this side.
+    pub(crate) fn close(&self, reason: String) {
+        self.to_self.send(ToClient::Close(reason)).ok();
+    }
+
+    /// The client left.
+    pub(crate) async fn closed(self, why: String) {
+        let message = FromClient::Closed {
+            client: self.client,
+            why,
+        };
+        self.to_driver.send(message).await.ok();
+    }
+}
+
+fn first_records(recorder: &Recorder, session: SessionId, agent: AgentId, leases: &Leases, browser: &str) -> Result<(), String> {
+    let all = leases.all();
+    let started = Draft {
+        at: Clock.now().wall,
+        actor: Actor::Agent { id: agent },
+        event: Event::SessionStarted {
+            session,
+            agent,
+            delegations: all.iter().map(|lease| lease.delegation).collect(),
+            browser: browser.to_owned(),
+        },
+    };
+    let windows = all.iter().map(|lease| window_opened(recorder, lease));
+    for draft in std::iter::once(started).chain(windows) {
+        recorder.record(draft).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn window_opened(recorder: &Recorder, lease: &Lease) -> Draft {
+    Draft {
+        at: Clock.now().wall,
+        actor: Actor::Person { id: lease.approver },
+        event: Event::WindowOpened {
+            delegation: lease.delegation,
+            lender: lease.lender,
+            approver: lease.approver,
+            until: lease.live.window.end,
+            cookies: lease
+                .cookies
+                .iter()
+                .map(|cookie| crate::trace::record::CookieTrace {
+                    credential: cookie.credential,
+                    name: cookie.attributes.name.clone(),
+                    domain: cookie.attributes.domain.clone(),
+                    delivery: cookie.delivery,
+                    digest: recorder.digest(&cookie.value()),
+                })
+                .collect(),
+        },
+    }
+}

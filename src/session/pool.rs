@@ -1,0 +1,163 @@
+//! Warm cells: launched, armed and holding a blank page, so that a session does
+//! not wait for a browser to start.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::driver::{self, Handle, NotReady, Order};
+use crate::{
+    browser::{Browser, Cell, CellSpec, Confinement, LaunchError},
+    egress::Egress,
+    model::id::CellId,
+    random,
+};
+
+/// How cells are made.
+#[derive(Debug, Clone)]
+pub struct CellSettings {
+    /// The browser.
+    pub browser: Browser,
+    /// The data folder, below which profiles lie.
+    pub data_dir: PathBuf,
+    /// The program that confines itself and becomes the browser.
+    pub launcher: PathBuf,
+    /// How it is confined.
+    pub confinement: Confinement,
+    /// Where its connections go through.
+    pub egress: Egress,
+    /// How many are kept warm.
+    pub warm: usize,
+    /// How long one may take to get ready.
+    pub patience: Duration,
+}
+
+/// Why no cell can be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// Its egress port could not be opened.
+    #[error("no egress port: {0}")]
+    Egress(#[from] std::io::Error),
+    /// The browser did not start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// It started and could not be set up.
+    #[error("{0}")]
+    NotReady(String),
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Closed,
+}
+
+impl From<NotReady> for PoolError {
+    fn from(error: NotReady) -> Self {
+        Self::NotReady(error.to_string())
+    }
+}
+
+/// The pool.
+#[derive(Debug)]
+pub(super) struct Pool {
+    settings: Arc<CellSettings>,
+    warm: Arc<Mutex<mpsc::Receiver<Handle>>>,
+    wanted: mpsc::Sender<()>,
+    closing: tokio_util::sync::CancellationToken,
+}
+
+impl Pool {
+    /// Begins to warm cells in a task of its own.
+    pub(super) fn new(settings: CellSettings) -> Self {
+        let settings = Arc::new(settings);
+        let most = settings.warm.max(1);
+        let (ready, warm) = mpsc::channel(most);
+        let (wanted, mut wants) = mpsc::channel::<()>(64);
+        let closing = tokio_util::sync::CancellationToken::new();
+        let pool = Self {
+            settings: settings.clone(),
+            warm: Arc::new(Mutex::new(warm)),
+            wanted,
+            closing: closing.clone(),
+        };
+        if settings.warm > 0 {
+            tokio::spawn(async move {
+                loop {
+                    let Ok(place) = ready.clone().reserve_owned().await else {
+                        return;
+                    };
+                    if closing.is_cancelled() {
+                        return;
+                    }
+                    match launch(&settings).await {
+                        Ok(handle) if closing.is_cancelled() => {
+                            end(&handle).await;
+                            return;
+                        }
+                        Ok(handle) => {
+                            place.send(handle);
+                        }
+                        Err(error) => {
+                            // Whoever wants a cell launches one and is told why not.
+                            tracing::warn!(%error, "a cell could not be kept warm");
+                            drop(place);
+                            tokio::select! {
+                                wanted = wants.recv() => if wanted.is_none() { return },
+                                () = closing.cancelled() => return,
+                            }
+                        }
+                    }
+                }
+            });
+        }
+        pool
+    }
+
+    /// A warm cell, or a new one. Warm cells whose browser died are passed over.
+    pub(super) async fn take(&self) -> Result<Handle, PoolError> {
+        if self.closing.is_cancelled() {
+            return Err(PoolError::Closed);
+        }
+        while let Ok(handle) = self.warm.lock().await.try_recv() {
+            if !handle.orders.is_closed() {
+                return Ok(handle);
+            }
+        }
+        self.wanted.try_send(()).ok();
+        launch(&self.settings).await
+    }
+
+    /// Ends the warm cells and makes no more.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        let mut warm = self.warm.lock().await;
+        warm.close();
+        while let Some(handle) = warm.recv().await {
+            end(&handle).await;
+        }
+    }
+}
+
+async fn end(handle: &Handle) {
+    let (answer, done) = oneshot::channel();
+    if handle.orders.send(Order::End("it was not needed".into(), answer)).is_ok() {
+        done.await.ok();
+    }
+}
+
+async fn launch(settings: &CellSettings) -> Result<Handle, PoolError> {
+    let deny = Arc::new(settings.egress.listen().await?);
+    let listener = Arc::new(settings.egress.listen().await?);
+    let id = CellId::from_uuid(random::uuid());
+    let cell = Cell::launch(CellSpec {
+        id,
+        browser: settings.browser.clone(),
+        data_dir: settings.data_dir.clone(),
+        launcher: settings.launcher.clone(),
+        deny_port: deny.port(),
+        egress_ports: vec![listener.port()],
+        confinement: settings.confinement.clone(),
+        patience: settings.patience,
+    })
+    .await?;
+    let downloads = cell.downloads.display().to_string();
+    Ok(driver::start(cell, listener, deny, downloads, settings.patience).await?)
+}
