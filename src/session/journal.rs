@@ -1,5 +1,7 @@
 //! The trace as the hub and the egress proxy see it.
 
+use futures_util::future::BoxFuture;
+
 use crate::{
     cdp::hub::{Journal, Unrecorded},
     clock::Clock,
@@ -28,12 +30,23 @@ impl Journal for SessionJournal {
 pub(super) struct ConnectionJournal(pub(super) Recorder);
 
 impl ConnectionJournal {
-    fn record(&self, event: Event) -> Result<(), RecordUnavailable> {
-        let draft = Draft {
+    fn draft(event: Event) -> Draft {
+        Draft {
             at: Clock.now().wall,
             actor: Actor::Page,
             event,
-        };
-        self.0.record(draft).map(drop).map_err(|_| RecordUnavailable)
+        }
+    }
+}
+
+impl ConnectionLog for ConnectionJournal {
+    fn connection(&self, connection: Connection) -> BoxFuture<'_, Result<(), RecordUnavailable>> {
+        let recorded = self.0.record(Self::draft(connection.into()));
+        Box::pin(async move { recorded.map(drop).map_err(|_| RecordUnavailable) })
+    }
+
+    fn ended(&self, ended: Ended) {
+        // The trace may have ended before its connections were cut.
+        self.0.record(Self::draft(ended.into())).ok();
     }
 }

@@ -169,11 +169,14 @@ impl Sessions {
         }
         first_records(&start.recorder, start.session, start.agent, &leases, &handle.version)
             .map_err(SessionError::Unrecorded)?;
-        handle.listener.open(Gate {
+        let opened = handle.listener.open(Gate {
             leases: leases.clone(),
-            log: Arc::new(ConnectionJournal(start.recorder.clone())),
+            record: Arc::new(ConnectionJournal(start.recorder.clone())),
             clock: Clock,
         });
+        if !opened {
+            return Err(SessionError::BrowserEnded);
+        }
         let bind = Bind {
             tenant: Tenant {
                 session: start.session,
