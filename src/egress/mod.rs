@@ -253,7 +253,7 @@ impl Default for Limits {
             first_bytes: Duration::from_secs(10),
             lookup: Duration::from_secs(5),
             connect: Duration::from_secs(5),
-            half_open: Duration::from_secs(60),
+            half_open: Duration::from_mins(1),
         }
     }
 }

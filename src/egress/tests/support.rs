@@ -206,11 +206,10 @@ impl ConnectionLog for Book {
 /// One session: a listener with its leases and its book.
 pub(super) struct Session {
     pub(super) listener: Listener,
-    pub(super) leases: Arc<Leases>,
     pub(super) book: Arc<Book>,
 }
 
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// A lease of `scope`, open from now on for `length`.
 pub(super) fn lease(scope: Value, length: Duration) -> Arc<Lease> {
@@ -274,15 +273,11 @@ impl Session {
             held.add(lease);
         }
         assert!(listener.open(Gate {
-            leases: held.clone(),
+            leases: held,
             record: book.clone(),
             clock: Clock,
         }));
-        Self {
-            listener,
-            leases: held,
-            book,
-        }
+        Self { listener, book }
     }
 
     /// A session whose one lease covers these origins, for an hour.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::support::{
     Canary, HOUR, Session, echoes, head, hosts, lease, limits, origins, rest, send, soon,
@@ -150,6 +150,25 @@ async fn a_forwarded_request_under_way_is_cut_on_both_sides() {
     assert_eq!(rest(&mut arrived).await, b"body");
     assert!(rest(&mut reply.socket).await.len() < 9);
     assert_eq!(session.book.ended(1).await[0].how, "cut");
+}
+
+#[tokio::test]
+async fn what_waits_to_be_sent_is_thrown_away() {
+    let site = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = site.local_addr().unwrap();
+    let session = Session::covering(&[format!("http://{address}")]).await;
+    let mut reply = session.connect(&address.to_string()).await;
+    let (mut deaf, _) = soon(site.accept()).await.unwrap();
+    // Until every buffer on the way to a site that does not read is full.
+    let block = vec![b'x'; 65_536];
+    let full = Duration::from_millis(300);
+    while let Ok(written) = timeout(full, reply.socket.write(&block)).await {
+        written.unwrap();
+    }
+    assert_eq!(session.listener.cut(|_| true).await, 1);
+    let sent = session.book.ended(1).await[0].sent;
+    let arrived = rest(&mut deaf).await.len();
+    assert!((arrived as u64) < sent, "{arrived} of {sent}");
 }
 
 #[tokio::test]
