@@ -2,6 +2,7 @@
 pub mod broker;
 pub mod cdp;
 pub mod clock;
+pub mod egress;
 pub mod model;
 pub mod policy;
 pub mod trace;

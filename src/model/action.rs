@@ -71,6 +71,10 @@ pub enum Rule {
     AddressRefused,
     /// The name does not resolve.
     NameUnresolved,
+    /// A TLS connection that was allowed for one host names another.
+    ServerNameMismatch,
+    /// Too many connections at once.
+    LimitReached,
     /// The record could not be made, so nothing may happen.
     RecordUnavailable,
     /// The request was not understood.
@@ -106,6 +110,8 @@ impl fmt::Display for Rule {
             Self::SessionEnded => "session-ended",
             Self::AddressRefused => "address-refused",
             Self::NameUnresolved => "name-unresolved",
+            Self::ServerNameMismatch => "server-name-mismatch",
+            Self::LimitReached => "limit-reached",
             Self::RecordUnavailable => "record-unavailable",
             Self::Malformed => "malformed",
         })
@@ -143,6 +149,10 @@ impl Refusal {
                 "the name resolves to a private or special address that the delegation does not name"
             }
             Rule::NameUnresolved => "the name does not resolve",
+            Rule::ServerNameMismatch => {
+                "the connection was allowed for one host, but its TLS greeting names another or none"
+            }
+            Rule::LimitReached => "the session has too many connections open or opening",
             Rule::RecordUnavailable => "the step could not be put on record, so it may not happen",
             Rule::Malformed => "the request could not be understood",
         }
@@ -165,6 +175,8 @@ impl Refusal {
             Rule::SchemeRefused | Rule::Malformed => "use an http or https address",
             Rule::SessionEnded => "start a new session (POST /v1/sessions)",
             Rule::NameUnresolved => "check the spelling of the host name",
+            Rule::ServerNameMismatch => "connect to the host that is meant, by its own name",
+            Rule::LimitReached => "close some pages or wait for others to load, then try again",
             Rule::RecordUnavailable => "tell the operator: the trace store does not accept records",
         }
     }

@@ -217,7 +217,16 @@ impl OriginPattern {
     pub fn covers_endpoint(&self, host: &Host, port: u16) -> bool {
         [Scheme::Http, Scheme::Https]
             .into_iter()
-            .any(|scheme| self.covers(&Origin::new(scheme, host.clone(), port)))
+            .any(|scheme| self.covers_endpoint_as(scheme, host, port))
+    }
+
+    /// Whether an origin of this pattern is reached at this host and port by
+    /// that scheme: what a proxy asks once it has seen the first bytes.
+    #[must_use]
+    pub fn covers_endpoint_as(&self, scheme: Scheme, host: &Host, port: u16) -> bool {
+        self.scheme == scheme
+            && self.port == port
+            && self.covers(&Origin::new(scheme, host.clone(), port))
     }
 
     /// The address that the pattern names literally, if it names one.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{
-    origin::{Origin, OriginPattern},
+    origin::{Origin, OriginPattern, Scheme},
     text::serde_as_text,
 };
 
@@ -141,6 +141,13 @@ impl Scope {
     pub fn covers_endpoint(&self, host: &Host, port: u16) -> bool {
         self.patterns()
             .any(|pattern| pattern.covers_endpoint(host, port))
+    }
+
+    /// Whether a connection to this host and port may speak that scheme.
+    #[must_use]
+    pub fn covers_endpoint_as(&self, scheme: Scheme, host: &Host, port: u16) -> bool {
+        self.patterns()
+            .any(|pattern| pattern.covers_endpoint_as(scheme, host, port))
     }
 
     /// Whether a name of this scope may resolve to `address` though the

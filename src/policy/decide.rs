@@ -7,7 +7,7 @@ use crate::{
     broker::lease::Leases,
     model::{
         action::{ConnectAction, Destination, Refusal, RequestAction, Rule},
-        origin::{Origin, OriginPattern},
+        origin::{Origin, OriginPattern, Scheme},
         scope::Scope,
         time::Now,
     },
@@ -62,9 +62,36 @@ pub fn decide_request(action: &RequestAction, leases: &Leases, now: Now) -> Deci
 #[must_use]
 pub fn decide_connect(action: &ConnectAction, leases: &Leases, now: Now) -> Decision {
     let what = format!("a connection to {}:{}", action.host, action.port);
+    decide_endpoint(what, leases, now, |scope| {
+        scope.covers_endpoint(&action.host, action.port)
+    })
+}
+
+/// Decides a connection whose scheme is known: one that asks for a page in
+/// clear text, or one whose first bytes were seen.
+#[must_use]
+pub fn decide_connect_as(
+    scheme: Scheme,
+    action: &ConnectAction,
+    leases: &Leases,
+    now: Now,
+) -> Decision {
+    let ConnectAction { host, port } = action;
+    let what = format!("a connection to {}://{host}:{port}", scheme.as_str());
+    decide_endpoint(what, leases, now, |scope| {
+        scope.covers_endpoint_as(scheme, host, *port)
+    })
+}
+
+fn decide_endpoint(
+    what: String,
+    leases: &Leases,
+    now: Now,
+    covers: impl Fn(&Scope) -> bool,
+) -> Decision {
     let mut nearest = Refusal::new(Rule::OriginOutOfScope, what);
     let allowed = leases.find(|lease| {
-        if !lease.scope.covers_endpoint(&action.host, action.port) {
+        if !covers(&lease.scope) {
             return None;
         }
         if lease.is_open(now) {

@@ -6,7 +6,7 @@ pub mod decide;
 
 use std::sync::Arc;
 
-pub use decide::{decide_address, decide_connect, decide_request};
+pub use decide::{decide_address, decide_connect, decide_connect_as, decide_request};
 
 use crate::{
     broker::lease::Lease,

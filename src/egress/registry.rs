@@ -1,0 +1,171 @@
+//! What is open right now: admission, and cutting. Deciding and entering are
+//! one step under one lock, so a connection is either decided after a window
+//! closed, or is found by whoever cuts what the window had allowed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, Weak},
+};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Endpoint, Gate,
+    exchange::{Exchange, RECORD},
+    log::{Connection, ConnectionLog},
+};
+use crate::{
+    model::{
+        action::{ConnectAction, Refusal, Rule},
+        origin::Scheme,
+    },
+    policy::{Decision, decide_connect, decide_connect_as},
+};
+
+#[derive(Debug)]
+pub(super) struct Registry {
+    state: Mutex<State>,
+    /// Hears of refusals while no gate is open.
+    fallback: Option<Arc<dyn ConnectionLog>>,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    next: u64,
+    open: HashMap<u64, Weak<Exchange>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waiting,
+    Open(Gate),
+    Closed,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    pub(super) fn new(fallback: Option<Arc<dyn ConnectionLog>>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                stage: Stage::Waiting,
+                next: 0,
+                open: HashMap::new(),
+            }),
+            fallback,
+        }
+    }
+
+    /// Opens the gate if it has never been open or closed.
+    pub(super) fn open(&self, gate: Gate) -> bool {
+        let mut state = self.state();
+        let waiting = matches!(state.stage, Stage::Waiting);
+        if waiting {
+            state.stage = Stage::Open(gate);
+        }
+        waiting
+    }
+
+    /// From here on nothing is admitted.
+    pub(super) fn close(&self) {
+        self.state().stage = Stage::Closed;
+    }
+
+    /// Decides a connection and enters it. `scheme` is known for a request in
+    /// clear text; `stop` ends the client's connection and all that hangs on it.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        to: ConnectAction,
+        scheme: Option<Scheme>,
+        stop: &CancellationToken,
+    ) -> Result<Arc<Exchange>, Refusal> {
+        let mut state = self.state();
+        let gate = match &state.stage {
+            Stage::Open(gate) => gate.clone(),
+            other => {
+                let rule = if matches!(other, Stage::Closed) {
+                    Rule::SessionEnded
+                } else {
+                    Rule::OriginOutOfScope
+                };
+                let what = format!("a connection to {}:{}", to.host, to.port);
+                return Err(Refusal::new(rule, what));
+            }
+        };
+        let now = gate.clock.now();
+        let decision = match scheme {
+            Some(scheme) => decide_connect_as(scheme, &to, &gate.leases, now),
+            None => decide_connect(&to, &gate.leases, now),
+        };
+        let permit = match decision {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(refusal) => return Err(refusal),
+        };
+        let id = state.next;
+        state.next += 1;
+        let endpoint = Endpoint {
+            to,
+            delegation: permit.delegation(),
+        };
+        let exchange = Exchange::new(self.clone(), id, endpoint, scheme, gate, stop);
+        state.open.insert(id, Arc::downgrade(&exchange));
+        Ok(exchange)
+    }
+
+    /// Cuts what matches and waits until its sockets are gone.
+    pub(super) async fn cut(&self, matches: impl Fn(&Exchange) -> bool) -> usize {
+        // The references are let go outside the lock: the last one takes it.
+        let open: Vec<Arc<Exchange>> = self
+            .state()
+            .open
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let mut gone = Vec::new();
+        for exchange in open {
+            if matches(&exchange) {
+                exchange.cut();
+                gone.push(exchange.done());
+            }
+        }
+        for done in &gone {
+            done.cancelled().await;
+        }
+        gone.len()
+    }
+
+    pub(super) fn leave(&self, id: u64) {
+        self.state().open.remove(&id);
+    }
+
+    /// Records a refusal. It stands whether or not the record can be made.
+    pub(super) async fn refused(&self, to: Option<&ConnectAction>, refusal: &Refusal) {
+        let log = match &self.state().stage {
+            Stage::Open(gate) => Some(gate.record.clone()),
+            Stage::Waiting | Stage::Closed => self.fallback.clone(),
+        };
+        let Some(log) = log else {
+            return;
+        };
+        let connection = Connection {
+            host: to.map(|to| to.host.to_string()).unwrap_or_default(),
+            port: to.map_or(0, |to| to.port),
+            address: None,
+            delegation: refusal.delegation,
+            refusal: Some(refusal.clone()),
+        };
+        let recorded = timeout(RECORD, log.connection(connection)).await;
+        if !matches!(recorded, Ok(Ok(()))) {
+            tracing::error!(rule = %refusal.rule, "a refused connection could not be put on record");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        match self.state.lock() {
+            Ok(state) => state,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::support::{HOUR, Session, head, hosts, lease, limits, origins, rest, send, soon};
+use crate::{egress::Egress, model::action::Rule};
+
+async fn site() -> (TcpListener, String, Session) {
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", site.local_addr().unwrap());
+    let session = Session::covering(std::slice::from_ref(&origin)).await;
+    (site, origin, session)
+}
+
+#[tokio::test]
+async fn large_bodies_stream_both_ways_and_are_counted() {
+    const SIZE: usize = 8 << 20;
+    let (site, origin, session) = site().await;
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = site.accept().await.unwrap();
+        let (_, request) = head(&mut socket).await;
+        let mut body = vec![0; SIZE];
+        socket.read_exact(&mut body).await.unwrap();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        socket.write_all(&body).await.unwrap();
+        request
+    });
+    let mut socket = TcpStream::connect(("127.0.0.1", session.listener.port()))
+        .await
+        .unwrap();
+    let request = format!(
+        "POST {origin}/upload?x=1 HTTP/1.1\r\nHost: evil.test\r\nContent-Length: {SIZE}\r\nProxy-Connection: keep-alive\r\nX-Keep: 1\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let body: Vec<u8> = (0..=252).cycle().take(SIZE).collect();
+    socket.write_all(&body).await.unwrap();
+    let (status, _) = head(&mut socket).await;
+    assert_eq!(status, 200);
+    let mut back = vec![0; SIZE];
+    soon(socket.read_exact(&mut back)).await.unwrap();
+    assert!(back == body);
+    let request = server.await.unwrap().to_ascii_lowercase();
+    assert!(
+        request.starts_with("post /upload?x=1 http/1.1\r\n"),
+        "{request}"
+    );
+    let host = origin.strip_prefix("http://").unwrap();
+    assert!(request.contains(&format!("host: {host}\r\n")), "{request}");
+    assert!(request.contains("x-keep: 1\r\n"), "{request}");
+    assert!(
+        !request.contains("evil.test") && !request.contains("proxy-"),
+        "{request}"
+    );
+    let ended = session.book.ended(1).await;
+    assert!(ended[0].sent > SIZE as u64 && ended[0].received > SIZE as u64);
+    assert_eq!(ended[0].how, "closed");
+}
+
+#[tokio::test]
+async fn an_answer_streams_as_it_comes_and_the_connection_is_used_again() {
+    let (site, origin, session) = site().await;
+    let request = format!("GET {origin} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut client = TcpStream::connect(("127.0.0.1", session.listener.port()))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        client.write_all(request.as_bytes()).await.unwrap();
+        let (mut socket, _) = soon(site.accept()).await.unwrap();
+        head(&mut socket).await;
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nKeep-Alive: 5\r\n\r\none")
+            .await
+            .unwrap();
+        let (status, answer) = head(&mut client).await;
+        assert_eq!(status, 200);
+        assert!(
+            !answer.to_ascii_lowercase().contains("keep-alive:"),
+            "{answer}"
+        );
+        let mut part = [0; 3];
+        soon(client.read_exact(&mut part)).await.unwrap();
+        assert_eq!(&part, b"one");
+        socket.write_all(b"two").await.unwrap();
+        soon(client.read_exact(&mut part)).await.unwrap();
+        assert_eq!(&part, b"two");
+    }
+    assert_eq!(session.book.ended(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_has_one_length_only() {
+    let (site, origin, session) = site().await;
+    let port = session.listener.port();
+    let request = format!(
+        "POST {origin}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    );
+    let asked = tokio::spawn(async move { send(port, request.as_bytes()).await });
+    let accepted = tokio::select! {
+        accepted = soon(site.accept()) => accepted.unwrap().0,
+        // Refusing such a request is as good.
+        reply = asked => { assert_eq!(reply.unwrap().status, 400); return; }
+    };
+    let mut socket = accepted;
+    let (_, head) = head(&mut socket).await;
+    let head = head.to_ascii_lowercase();
+    assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    assert!(!head.contains("content-length"), "{head}");
+    let mut body = [0; 15];
+    soon(socket.read_exact(&mut body)).await.unwrap();
+    assert_eq!(&body, b"5\r\nhello\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_client_that_expects_continue_gets_it() {
+    let (site, origin, session) = site().await;
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = site.accept().await.unwrap();
+        head(&mut socket).await;
+        let mut body = [0; 4];
+        socket.read_exact(&mut body).await.unwrap();
+        socket
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .await
+            .unwrap();
+        body
+    });
+    let request = format!(
+        "POST {origin}/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    );
+    let mut reply = send(session.listener.port(), request.as_bytes()).await;
+    assert_eq!(reply.status, 100);
+    reply.socket.write_all(b"body").await.unwrap();
+    assert_eq!(head(&mut reply.socket).await.0, 204);
+    assert_eq!(&server.await.unwrap(), b"body");
+}
+
+#[tokio::test]
+async fn what_is_no_proxy_request_is_refused() {
+    let (site, origin, session) = site().await;
+    let host = origin.strip_prefix("http://").unwrap().to_owned();
+    for (target, more, status) in [
+        ("/".to_owned(), "", 400),
+        ("*".to_owned(), "", 400),
+        (format!("https://{host}/"), "", 400),
+        (format!("ws://{host}/"), "", 400),
+        (format!("ftp://{host}/"), "", 400),
+        (format!("http://user:secret@{host}/"), "", 400),
+        ("http://127.0.0.1:0/".to_owned(), "", 400),
+        (
+            format!("{origin}/socket"),
+            "Connection: upgrade\r\nUpgrade: websocket\r\n",
+            400,
+        ),
+        ("http://evil.test/?token=secret".to_owned(), "", 403),
+        (format!("http://{host}1/"), "", 400),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+        let reply = send(session.listener.port(), request.as_bytes()).await;
+        assert_eq!(reply.status, status, "{target}");
+        if status == 403 || more.is_empty() && target == "/" {
+            assert!(
+                reply.head.contains("application/problem+json"),
+                "{}",
+                reply.head
+            );
+            let problem = reply.problem().await;
+            assert_eq!(problem["status"], status);
+            assert!(
+                problem["detail"].as_str().unwrap().contains("What to do"),
+                "{problem}"
+            );
+        }
+    }
+    assert_eq!(session.book.connections().len(), 10);
+    assert_eq!(session.book.rules().len(), 10);
+    let told = format!("{:?}", session.book.connections());
+    assert!(!told.contains("secret"), "{told}");
+    drop(session);
+    let none = tokio::select! { biased; a = site.accept() => Some(a), () = std::future::ready(()) => None };
+    assert!(none.is_none());
+}
+
+#[tokio::test]
+async fn clear_text_to_a_secure_origin_is_refused() {
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = site.local_addr().unwrap();
+    let session = Session::covering(&[format!("https://{host}")]).await;
+    let request = format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let reply = send(session.listener.port(), request.as_bytes()).await;
+    assert_eq!(reply.status, 403);
+    assert_eq!(session.book.rules(), [Rule::OriginOutOfScope]);
+}
+
+#[tokio::test]
+async fn origins_that_pages_may_load_from_are_reached() {
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", site.local_addr().unwrap());
+    let egress = Egress::new(hosts(&[]), limits());
+    let scope = json!({ "origins": ["https://app.test"], "load": [origin] });
+    let session = Session::over(&egress, vec![lease(scope, HOUR)]).await;
+    let port = session.listener.port();
+    let request = format!("GET {origin}/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let asked = tokio::spawn(async move { send(port, request.as_bytes()).await });
+    let (mut socket, _) = soon(site.accept()).await.unwrap();
+    head(&mut socket).await;
+    socket
+        .write_all(b"HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(asked.await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn a_site_that_breaks_off_or_is_away_is_told_of() {
+    let (site, origin, session) = site().await;
+    let request = format!("GET {origin}/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let port = session.listener.port();
+    let bytes = request.clone();
+    let asked = tokio::spawn(async move { send(port, bytes.as_bytes()).await });
+    drop(soon(site.accept()).await.unwrap());
+    assert_eq!(asked.await.unwrap().status, 502);
+    drop(site);
+    assert_eq!(send(port, request.as_bytes()).await.status, 502);
+    let tunnel = session
+        .connect(origin.strip_prefix("http://").unwrap())
+        .await;
+    assert_eq!(tunnel.status, 502);
+    let ended = session.book.ended(3).await;
+    assert!(ended[0].how.starts_with("failed"), "{ended:?}");
+    assert!(
+        ended[1..].iter().all(|e| e.how.starts_with("unreachable")),
+        "{ended:?}"
+    );
+    let unknown = Session::covering(
+        &origins(&["http://nowhere.invalid".to_owned()])["origins"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| o.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>(),
+    )
+    .await;
+    let mut reply = unknown.connect("nowhere.invalid:80").await;
+    assert_eq!(reply.status, 502);
+    assert_eq!(unknown.book.rules(), [Rule::NameUnresolved]);
+    rest(&mut reply.socket).await;
+}

@@ -1,0 +1,7 @@
+mod addresses;
+mod bounds;
+mod forwarding;
+mod gate;
+mod support;
+mod tunnels;
+mod windows;
