@@ -24,7 +24,10 @@ use tokio::{
 use super::SessionEvent;
 use crate::{
     broker::lease::Leases,
-    browser::{Cell, CellProcess, PipeReader, PipeWriter},
+    browser::{
+        cell::{Cell, CellProcess},
+        pipe::{PipeReader, PipeWriter},
+    },
     cdp::hub::{ClientId, Hub, Output, Setup, Tenant},
     clock::Clock,
     egress::Listener,
@@ -145,18 +148,18 @@ pub(crate) async fn start(
     cell: Cell,
     listener: Arc<Listener>,
     deny: Arc<Listener>,
-    downloads: String,
     patience: Duration,
 ) -> Result<Handle, NotReady> {
     let (orders, order_in) = mpsc::unbounded_channel();
     let (clients, client_in) = mpsc::channel(256);
     let (durable, durable_in) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
-    let version: Arc<str> = cell.version.clone().into();
+    let version: Arc<str> = cell.version.product.as_str().into();
     let (pipe, pipe_backlog, writer) = pipe_writer(cell.writer);
     let setup = Setup {
         proxy: format!("http://127.0.0.1:{}", listener.port()),
-        downloads,
+        // Below the profile, which is all that the cell may write to.
+        downloads: cell.process.folder().profile().join("downloads").display().to_string(),
     };
     let driver = Driver {
         hub: Hub::new(setup),
@@ -473,7 +476,9 @@ impl Driver {
         self.listener.close().await;
         drop(self.connections);
         drop(self.pipe);
-        self.process.kill().await;
+        if let Err(error) = self.process.kill().await {
+            tracing::error!(%error, "a cell could not be ended whole");
+        }
         writer.abort();
         let Some(bound) = self.bound else {
             return;

@@ -1,13 +1,18 @@
 //! Warm cells: launched, armed and holding a blank page, so that a session does
 //! not wait for a browser to start.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::driver::{self, Handle, NotReady, Order};
 use crate::{
-    browser::{Browser, Cell, CellSpec, Confinement, LaunchError},
+    browser::{
+        cell::{Cell, CellSpec, LaunchError},
+        cell_exec::Layer,
+        discover::Browser,
+        switches::Sandbox,
+    },
     egress::Egress,
     model::id::CellId,
     random,
@@ -22,8 +27,12 @@ pub struct CellSettings {
     pub data_dir: PathBuf,
     /// The program that confines itself and becomes the browser.
     pub launcher: PathBuf,
-    /// How it is confined.
-    pub confinement: Confinement,
+    /// Layers of confinement without which it must not start.
+    pub require: BTreeSet<Layer>,
+    /// Chromium's own sandbox.
+    pub sandbox: Sandbox,
+    /// Where cells' users are taken from, when the broker is root.
+    pub users: RangeInclusive<u32>,
     /// Where its connections go through.
     pub egress: Egress,
     /// How many are kept warm.
@@ -147,17 +156,12 @@ async fn launch(settings: &CellSettings) -> Result<Handle, PoolError> {
     let deny = Arc::new(settings.egress.listen().await?);
     let listener = Arc::new(settings.egress.listen().await?);
     let id = CellId::from_uuid(random::uuid());
-    let cell = Cell::launch(CellSpec {
-        id,
-        browser: settings.browser.clone(),
-        data_dir: settings.data_dir.clone(),
-        launcher: settings.launcher.clone(),
-        deny_port: deny.port(),
-        egress_ports: vec![listener.port()],
-        confinement: settings.confinement.clone(),
-        patience: settings.patience,
-    })
-    .await?;
-    let downloads = cell.downloads.display().to_string();
-    Ok(driver::start(cell, listener, deny, downloads, settings.patience).await?)
+    let mut spec = CellSpec::new(id, settings.browser.clone(), &settings.data_dir, deny.port(), vec![listener.port()])?;
+    spec.launcher.clone_from(&settings.launcher);
+    spec.require.clone_from(&settings.require);
+    spec.sandbox = settings.sandbox;
+    spec.users = settings.users.clone();
+    spec.timeout = settings.patience;
+    let cell = Cell::launch(spec).await?;
+    Ok(driver::start(cell, listener, deny, settings.patience).await?)
 }

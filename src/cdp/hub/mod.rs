@@ -265,7 +265,8 @@ impl Hub {
             tenant: None,
             scanner: Scanner::new(std::iter::empty()),
             retired: Vec::new(),
-            next: 0,
+            // Chromium was asked for its version under 1 when it was launched.
+            next: 1,
             pending: HashMap::new(),
             contexts: Vec::new(),
             targets: BTreeMap::new(),
