@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::Gateway;
 use crate::{
-    model::{id::SessionId, secret::Secret},
+    model::id::SessionId,
     session::Running,
-    vault::token::{TokenHash, TokenKind},
+    vault::token::{Token, TokenKind},
 };
 
 /// `?token=`.
@@ -59,13 +59,10 @@ impl Gateway {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
         let token = bearer.or(query.token.as_deref()).ok_or(Refused::Unauthenticated)?;
-        let token = Secret::new(token.to_owned());
-        if TokenKind::of(token.expose()) != Some(TokenKind::Session) {
-            return Err(Refused::Unauthenticated);
-        }
+        let token = Token::parse_as(TokenKind::Session, token).map_err(|_| Refused::Unauthenticated)?;
         let session = id.parse::<SessionId>().ok().and_then(|id| self.sessions.get(id));
         session
-            .filter(|session| session.accepts(&TokenHash::of(token.expose())))
+            .filter(|session| session.accepts(&token.hash()))
             .ok_or(Refused::Unauthenticated)
     }
 }

@@ -94,21 +94,25 @@ async fn serve(session: Arc<Running>, io: TokioIo<Upgraded>, name: String) {
         return;
     };
     let (sink, stream) = socket.split();
-    // Whichever ends first ends the other: a reader that is done needs no
-    // writer, and a writer that was told to close has closed.
-    let mut reader = std::pin::pin!(read(stream, &link));
-    let mut writer = std::pin::pin!(write(sink, outgoing, &link));
-    let why = tokio::select! {
-        (why, mut too_big) = &mut reader => {
-            if let Some(reason) = too_big.take() {
+    let why = pump(sink, stream, outgoing, &link).await;
+    link.closed(why).await;
+}
+
+/// Whichever side ends first ends the other: without a reader there is nothing
+/// to answer, and a writer that was told to close has closed.
+async fn pump(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, outgoing: Outgoing, link: &Link) -> String {
+    let mut reader = std::pin::pin!(read(stream, link));
+    let mut writer = std::pin::pin!(write(sink, outgoing, link));
+    tokio::select! {
+        (why, tell) = &mut reader => {
+            if let Some(reason) = tell {
                 link.close(reason);
                 tokio::time::timeout(CLOSING, writer).await.ok();
             }
             why
         }
         why = &mut writer => why,
-    };
-    link.closed(why).await;
+    }
 }
 
 /// Reads until the client leaves; answers why, and a reason to tell it if it

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     cdp::hub::{Journal, Unrecorded},
     clock::Clock,
-    egress::log::{Connection, ConnectionLog, Ended, RecordUnavailable},
+    egress::{Connection, ConnectionLog, Ended, RecordUnavailable},
     model::secret::Secret,
     recorder::Recorder,
     trace::record::{Actor, Draft, Event},

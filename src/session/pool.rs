@@ -15,7 +15,7 @@ use crate::{
     },
     egress::Egress,
     model::id::CellId,
-    random,
+    random::{RandomError, random_uuid_v7},
 };
 
 /// How cells are made.
@@ -47,6 +47,9 @@ pub enum PoolError {
     /// Its egress port could not be opened.
     #[error("no egress port: {0}")]
     Egress(#[from] std::io::Error),
+    /// No fresh id.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// The browser did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -155,7 +158,7 @@ async fn end(handle: &Handle) {
 async fn launch(settings: &CellSettings) -> Result<Handle, PoolError> {
     let deny = Arc::new(settings.egress.listen().await?);
     let listener = Arc::new(settings.egress.listen().await?);
-    let id = CellId::from_uuid(random::uuid());
+    let id = CellId::from_uuid(random_uuid_v7()?);
     let mut spec = CellSpec::new(id, settings.browser.clone(), &settings.data_dir, deny.port(), vec![listener.port()])?;
     spec.launcher.clone_from(&settings.launcher);
     spec.require.clone_from(&settings.require);

@@ -9,10 +9,10 @@ use super::{Call, Hub, Journal, Output};
 use crate::{
     broker::{
         lease::{Lease, LentCookie},
-        rotation::{Change, rotations},
+        rotation::{Change, JarCookie, Response, read_response},
     },
     model::{
-        cookie::{CookieAttributes, SameSite},
+        cookie::{CookieAttributes, PartitionKey, SameSite},
         delegation::Delivery,
         id::DelegationId,
         time::{Now, Timestamp},
@@ -51,7 +51,7 @@ impl Hub {
         let mut params = Vec::new();
         tenant.leases.each(|lease| {
             if lease.delegation == delegation {
-                params.extend(jar_cookies(lease).map(|cookie| expired(&cookie.attributes)));
+                params.extend(jar_cookies(lease).flat_map(|cookie| expired(&jar_name(&cookie.attributes))));
             }
         });
         self.set_cookies(params);
@@ -74,21 +74,21 @@ impl Hub {
         let (Some(url), Some(set_cookie), Some(tenant)) = (url, set_cookie, &self.tenant) else {
             return;
         };
-        let found = rotations(set_cookie, &url, &tenant.leases, now);
-        if found.changes.is_empty() && found.shadows.is_empty() {
-            return;
-        }
-        let mut stale: Vec<Value> = found.shadows.iter().map(expired).collect();
+        let response = Response {
+            url: &url,
+            set_cookie,
+            partition: None,
+            at: now.wall,
+        };
+        let found = read_response(&response, &tenant.leases);
+        let stale: Vec<Value> = found.shadowing.iter().flat_map(expired).collect();
         let mut events = Vec::new();
-        for rotation in found.changes {
+        for rotation in found.rotations {
             let cookie = rotation.cookie;
             let (value, attributes, what) = match rotation.change {
-                Change::Rotated { value, attributes } => (Some(value), attributes, "rotated"),
+                Change::Rotated(value, attributes) => (Some(value), attributes, "rotated"),
                 Change::Cleared => (None, cookie.attributes.clone(), "cleared"),
             };
-            if cookie.delivery == Delivery::Wire {
-                stale.push(expired(&attributes));
-            }
             if let Some(value) = &value {
                 let old = cookie.value();
                 if !cookie.rotate(value.clone()) {
@@ -106,10 +106,12 @@ impl Hub {
                 attributes,
             });
         }
+        if !events.is_empty() {
+            self.refresh_scanner();
+        }
         for event in events {
             self.record(Actor::Page, event, now).ok();
         }
-        self.refresh_scanner();
         self.set_cookies(stale);
     }
 
@@ -117,10 +119,11 @@ impl Hub {
         let Some(context) = self.contexts.first().cloned() else {
             return;
         };
-        if !cookies.is_empty() {
+        // One by one: Chromium refuses a list for one entry that it dislikes.
+        for cookie in cookies {
             self.ask(
                 "Storage.setCookies",
-                json!({"cookies": cookies, "browserContextId": context}),
+                json!({"cookies": [cookie], "browserContextId": context}),
                 None,
                 Call::Ignored,
             );
@@ -175,14 +178,45 @@ fn cookie_param(attributes: &CookieAttributes, value: &str, until: Timestamp) ->
             map.insert("sameSite".into(), text.into());
         }
         if let Some(key) = &attributes.partition_key {
-            let key = json!({"topLevelSite": key.top_level_site, "hasCrossSiteAncestor": key.has_cross_site_ancestor});
-            map.insert("partitionKey".into(), key);
+            map.insert("partitionKey".into(), partition(key));
         }
     }
     param
 }
 
-/// The same cookie, expired: setting it takes it out of the jar.
-fn expired(attributes: &CookieAttributes) -> Value {
-    cookie_param(attributes, "", Timestamp(1_000_000))
+/// Setting these takes the cookie out of the jar, whether it is host-only or
+/// for the whole domain.
+///
+/// They are set as `Secure` from https whatever the cookie was: it is found by
+/// name, domain, path and partition, and a secure one yields to nothing less.
+fn expired(cookie: &JarCookie) -> impl Iterator<Item = Value> + use<> {
+    let mut host_only = json!({
+        "name": cookie.name,
+        "value": "",
+        "url": format!("https://{}{}", cookie.domain, cookie.path),
+        "path": cookie.path,
+        "secure": true,
+        "expires": 1,
+    });
+    if let (Some(map), Some(key)) = (host_only.as_object_mut(), &cookie.partition_key) {
+        map.insert("partitionKey".into(), partition(key));
+    }
+    let mut whole = host_only.clone();
+    if let Some(map) = whole.as_object_mut() {
+        map.insert("domain".into(), format!(".{}", cookie.domain).into());
+    }
+    [host_only, whole].into_iter()
+}
+
+fn jar_name(attributes: &CookieAttributes) -> JarCookie {
+    JarCookie {
+        name: attributes.name.clone(),
+        domain: attributes.domain.clone(),
+        path: attributes.path.clone(),
+        partition_key: attributes.partition_key.clone(),
+    }
+}
+
+fn partition(key: &PartitionKey) -> Value {
+    json!({"topLevelSite": key.top_level_site, "hasCrossSiteAncestor": key.has_cross_site_ancestor})
 }

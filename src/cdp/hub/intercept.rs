@@ -1,7 +1,7 @@
 //! The second ring: every paused request becomes an action, is decided afresh,
 //! and continues, continues with lent cookies, or is answered with a notice.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -9,14 +9,18 @@ use url::Url;
 
 use super::{Call, Hub, Output, Unrecorded, credentials::cookie_trace, notice};
 use crate::{
-    broker::injection::inject,
+    broker::{
+        injection::{inject, strip},
+        lease::LentCookie,
+    },
     cdp::paused::{PageContext, Paused},
     model::{
         action::{Destination, Refusal, RequestAction, Rule, is_safe_method},
+        secret::Secret,
         time::Now,
     },
     policy::{Decision, Permit, decide_request},
-    trace::record::{Actor, Event},
+    trace::record::{Actor, CookieTrace, Event},
 };
 
 /// A request that waits for its record to be durable, as Chromium told it.
@@ -91,7 +95,12 @@ impl Hub {
                 return;
             }
         }
-        let injection = inject(permit.lending(), action, paused.own_cookies(), now);
+        let stripped = self
+            .tenant
+            .as_ref()
+            .and_then(|tenant| strip(paused.own_cookies()?, &tenant.leases, now));
+        let own = stripped.as_ref().map(Secret::expose).or(paused.own_cookies());
+        let injection = inject(permit, action, own, now);
         if let Some(injection) = &injection {
             let cookies = self.cookie_traces(&injection.cookies);
             if self.record(Actor::Broker, Event::Injection { request: request.clone(), cookies }, now).is_err() {
@@ -102,7 +111,8 @@ impl Hub {
         if self.hops.len() < MOST_HOPS {
             self.hops.entry(request).or_default().push_back(action.url.clone());
         }
-        self.proceed(paused, injection.as_ref().map(|injection| injection.header.expose()));
+        let header = injection.map(|injection| injection.header).or(stripped);
+        self.proceed(paused, header.as_ref().map(Secret::expose));
     }
 
     fn deny(&mut self, paused: &Paused<'_>, action: &RequestAction, refusal: Refusal, now: Now) {
@@ -158,7 +168,9 @@ impl Hub {
                 .filter(|(name, _)| !name.eq_ignore_ascii_case("cookie"))
                 .map(|(name, value)| json!({"name": name, "value": value}))
                 .collect();
-            headers.push(json!({"name": "Cookie", "value": cookie}));
+            if !cookie.is_empty() {
+                headers.push(json!({"name": "Cookie", "value": cookie}));
+            }
             params.insert("headers".to_owned(), headers.into());
         }
         self.ask("Fetch.continueRequest", params, None, Call::Ignored);
@@ -182,7 +194,7 @@ impl Hub {
         PageContext { at, told: target.told }
     }
 
-    fn cookie_traces(&self, cookies: &[std::sync::Arc<crate::broker::lease::LentCookie>]) -> Vec<crate::trace::record::CookieTrace> {
+    fn cookie_traces(&self, cookies: &[Arc<LentCookie>]) -> Vec<CookieTrace> {
         let Some(tenant) = &self.tenant else {
             return Vec::new();
         };
