@@ -3,4 +3,6 @@ pub mod broker;
 pub mod clock;
 pub mod model;
 pub mod policy;
+pub mod random;
 pub mod trace;
+pub mod vault;
