@@ -5,4 +5,6 @@ pub mod clock;
 pub mod egress;
 pub mod model;
 pub mod policy;
+pub mod random;
 pub mod trace;
+pub mod vault;
