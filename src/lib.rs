@@ -1,6 +1,7 @@
 //! Hallpass: a browser-automation session isolation broker.
 pub mod broker;
 pub mod clock;
+pub mod demo;
 pub mod model;
 pub mod policy;
 pub mod trace;

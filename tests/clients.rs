@@ -1,0 +1,229 @@
+//! Playwright and Puppeteer, unchanged, against Hallpass: what an agent does
+//! works, what it may not have it does not get. Each script runs against a
+//! plain Chromium too, which shows that its steps do what they say.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    api::Lend,
+    broker::Broker,
+    canary::Canary,
+    chromium::PlainChromium,
+    node::{self, Report},
+    site::{self, SESSION, TAG, VISITOR},
+};
+
+const SESSION_VALUE: &str = "s3ss10n-of-the-desk-91c4";
+const TAG_VALUE: &str = "t4g-of-the-desk-5b07";
+
+/// Steps in which a plain Chromium shows the values of cookies.
+const PLAYWRIGHT_READS: &[&str] = &[
+    "cookie: context.cookies",
+    "cookie: storageState",
+    "cookie: Network.getCookies",
+    "cookie: Network.getAllCookies",
+    "cookie: Storage.getCookies",
+    "cookie: Storage.getCookies of the browser",
+    "cookie: extra info",
+    "cookie: request.allHeaders",
+    "cookie: document.cookie",
+    "cookie: cookieStore",
+    "cookie: from the tool itself",
+    "cookie: echoed into the page",
+    "cookie: echoed body",
+];
+const PUPPETEER_READS: &[&str] = &[
+    "cookie: page.cookies",
+    "cookie: context.cookies",
+    "cookie: Network.getCookies",
+    "cookie: Network.getAllCookies",
+    "cookie: Storage.getCookies",
+    "cookie: Storage.getCookies of the browser",
+    "cookie: extra info",
+    "cookie: request.headers",
+    "cookie: document.cookie",
+    "cookie: echoed into the page",
+    "cookie: echoed body",
+];
+
+struct Stage {
+    site: Canary,
+    elsewhere: Canary,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        Self {
+            site: site::start(SESSION_VALUE).await,
+            elsewhere: site::elsewhere().await,
+        }
+    }
+
+    fn options(&self) -> Value {
+        json!({ "site": self.site.origin(), "elsewhere": self.elsewhere.origin() })
+    }
+
+    /// The person's cookies, as Playwright writes them.
+    fn cookies() -> Value {
+        let cookie = |name: &str, value: &str, http_only: bool| {
+            json!({
+                "name": name, "value": value, "domain": "127.0.0.1", "path": "/",
+                "expires": -1, "httpOnly": http_only, "secure": false, "sameSite": "Lax",
+            })
+        };
+        json!([
+            cookie(SESSION, SESSION_VALUE, true),
+            cookie(TAG, TAG_VALUE, false)
+        ])
+    }
+
+    async fn on_plain_chromium(&self, script: &str) -> Report {
+        let browser = PlainChromium::start();
+        let cookies = json!({ "cookies": Self::cookies() });
+        node::run("seed.mjs", &browser.cdp_url, &cookies)
+            .await
+            .outcome("seed");
+        node::run(script, &browser.cdp_url, &self.options()).await
+    }
+
+    async fn on_hallpass(&self, script: &str) -> Report {
+        let broker = Broker::start("");
+        let operator = broker.operator();
+        let origin = self.site.origin();
+        let agent = operator.add_agent("ticket-clerk").await;
+        let state = json!({ "cookies": Self::cookies(), "origins": [] });
+        let imported = operator.import_storage_state(&state).await;
+        assert_eq!(imported["imported"].as_array().map(Vec::len), Some(2));
+        let lend = [SESSION, TAG].map(|name| Lend {
+            name,
+            delivery: "wire",
+        });
+        let delegation = operator
+            .delegate(&agent, &origin, &lend, &["GET", "HEAD"])
+            .await;
+        let session = operator.start_session(&agent, &[&delegation]).await;
+        let report = node::run(script, &session.cdp_url, &self.options()).await;
+        for value in [SESSION_VALUE, TAG_VALUE] {
+            for (path, bytes) in broker.files() {
+                let found = bytes
+                    .windows(value.len())
+                    .any(|part| part == value.as_bytes());
+                assert!(!found, "{} holds a cookie's value", path.display());
+            }
+            assert!(!broker.log.lock().unwrap().contains(value));
+        }
+        report
+    }
+}
+
+/// What works the same with and without Hallpass between.
+fn assert_work_done(report: &Report) {
+    let home = json!({ "status": 200, "title": "Desk", "who": VISITOR });
+    let frame = format!("framed for {VISITOR}");
+    let popup = format!("popped up for {VISITOR}");
+    let second = json!({ "text": format!("second page for {VISITOR}"), "closed": true });
+    for (step, expected) in [
+        ("navigate", home),
+        ("click", json!("2")),
+        ("type", json!("Door 7 ✓")),
+        ("evaluate", json!(42)),
+        ("frame", json!(frame)),
+        ("popup", json!(popup)),
+        ("console", json!({ "type": "warning", "text": "pressed" })),
+        ("same-site fetch", json!(VISITOR)),
+        ("new page", second),
+        ("back home", json!(VISITOR)),
+        ("close page", json!({ "closed": true })),
+        ("disconnect", Value::Null),
+    ] {
+        // Puppeteer and Playwright name the console's levels differently.
+        let seen = report
+            .outcome(step)
+            .to_string()
+            .replace("\"warn\"", "\"warning\"");
+        assert_eq!(seen, expected.to_string(), "{step}");
+    }
+    let picture = report.outcome("screenshot");
+    assert_eq!(picture["png"], true);
+    assert!(picture["width"].as_u64() > Some(100) && picture["height"].as_u64() > Some(100));
+    assert_eq!(report.outcome("pdf")["pdf"], true);
+    assert_eq!(report.outcome("download")["name"], "report.csv");
+    let requested = report.outcome("requests").to_string();
+    for path in ["\"/\"", "\"/frame\"", "\"/whoami\""] {
+        assert!(requested.contains(path), "{path} not in {requested}");
+    }
+}
+
+/// Without anything between, every step does what its name says.
+fn assert_unhindered(report: &Report, reads: &[&str], stage: &Stage) {
+    assert_work_done(report);
+    for read in reads {
+        let shown = report.outcome(read).to_string();
+        assert!(
+            shown.contains(SESSION_VALUE) || shown.contains(TAG_VALUE),
+            "`{read}` shows no cookie even here: {shown}"
+        );
+    }
+    assert_eq!(report.outcome("new context")["who"], "nobody");
+    assert_eq!(report.outcome("elsewhere: navigate")["status"], 200);
+    assert_eq!(report.outcome("elsewhere: fetch"), "opaque");
+    assert!(!stage.elsewhere.hits_on("/fetched").is_empty());
+}
+
+/// With Hallpass between: the same work, no cookie, nothing elsewhere.
+fn assert_lent(report: &Report, stage: &Stage) {
+    assert_work_done(report);
+    for value in [SESSION_VALUE, TAG_VALUE] {
+        assert_eq!(report.steps_with(value), Vec::<&str>::new());
+    }
+    let signed_in = stage.site.hits_on("/");
+    assert!(
+        signed_in
+            .iter()
+            .any(|hit| hit.cookie(SESSION) == Some(SESSION_VALUE))
+    );
+
+    let refused = report.outcome("elsewhere: navigate");
+    assert_eq!(refused["status"], 403);
+    let notice = refused["text"].as_str().unwrap();
+    assert!(notice.contains("origin-out-of-scope"), "{notice}");
+    assert!(!notice.contains("you are elsewhere"));
+    assert!(!report.step("elsewhere: fetch").ok);
+    assert_eq!(stage.elsewhere.hits().len(), 0);
+    assert_eq!(stage.elsewhere.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn playwright_unhindered() {
+    let stage = Stage::set().await;
+    let report = stage.on_plain_chromium("story_playwright.mjs").await;
+    assert_unhindered(&report, PLAYWRIGHT_READS, &stage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn puppeteer_unhindered() {
+    let stage = Stage::set().await;
+    let report = stage.on_plain_chromium("story_puppeteer.mjs").await;
+    assert_unhindered(&report, PUPPETEER_READS, &stage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn playwright_works_and_gets_no_cookie() {
+    let stage = Stage::set().await;
+    let report = stage.on_hallpass("story_playwright.mjs").await;
+    assert_lent(&report, &stage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn puppeteer_works_and_gets_no_cookie() {
+    let stage = Stage::set().await;
+    let report = stage.on_hallpass("story_puppeteer.mjs").await;
+    assert_lent(&report, &stage);
+}
