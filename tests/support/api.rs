@@ -56,7 +56,7 @@ impl Api {
     pub async fn add_agent(&self, name: &str) -> Agent {
         let made = self.post("/v1/agents", &json!({ "name": name })).await;
         Agent {
-            id: text(&made, "/id"),
+            id: text(&made, "/agent/id"),
             key: text(&made, "/key"),
         }
     }
@@ -132,7 +132,7 @@ impl Api {
             url.query_pairs_mut().append_pair("token", &token);
         }
         Session {
-            id: text(&made, "/id"),
+            id: text(&made, "/session/id"),
             cdp_url: url.into(),
             token,
         }

@@ -69,7 +69,7 @@ impl SignedIn {
                 (cookie.name() == SESSION_COOKIE).then(|| Self {
                     set_cookie: Secret::new(line.to_owned()),
                     value: Secret::new(cookie.value().to_owned()),
-                    host,
+                    host: host.clone(),
                 })
             })
             .ok_or_else(|| SignInError::Refused(answer.status()))
