@@ -12,13 +12,14 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{
-    api::Lend,
+    api::{Lend, Session},
     broker::Broker,
     canary::Canary,
     chromium::PlainChromium,
     node::{self, Report},
     site::{self, SESSION, TAG, VISITOR},
 };
+use uuid::Uuid;
 
 const SESSION_VALUE: &str = "s3ss10n-of-the-desk-91c4";
 const TAG_VALUE: &str = "t4g-of-the-desk-5b07";
@@ -84,31 +85,43 @@ impl Stage {
         ])
     }
 
-    async fn on_plain_chromium(&self, script: &str) -> Report {
+    /// A browser that holds the person's cookies.
+    async fn plain_chromium() -> PlainChromium {
         let browser = PlainChromium::start();
         let cookies = json!({ "cookies": Self::cookies() });
         node::run("seed.mjs", &browser.cdp_url, &cookies)
             .await
             .outcome("seed");
+        browser
+    }
+
+    async fn on_plain_chromium(&self, script: &str) -> Report {
+        let browser = Self::plain_chromium().await;
         node::run(script, &browser.cdp_url, &self.options()).await
     }
 
-    async fn on_hallpass(&self, script: &str) -> Report {
-        let broker = Broker::start("");
+    /// A session that lends both cookies by the wire, for reading.
+    async fn session(&self, broker: &Broker) -> Session {
         let operator = broker.operator();
-        let origin = self.site.origin();
-        let agent = operator.add_agent("ticket-clerk").await;
         let state = json!({ "cookies": Self::cookies(), "origins": [] });
         let imported = operator.import_storage_state(&state).await;
         assert_eq!(imported["imported"].as_array().map(Vec::len), Some(2));
+        let agent = operator
+            .add_agent(&format!("clerk-{}", Uuid::new_v4()))
+            .await;
         let lend = [SESSION, TAG].map(|name| Lend {
             name,
             delivery: "wire",
         });
         let delegation = operator
-            .delegate(&agent, &origin, &lend, &["GET", "HEAD"])
+            .delegate(&agent, &self.site.origin(), &lend, &["GET", "HEAD"])
             .await;
-        let session = operator.start_session(&agent, &[&delegation]).await;
+        operator.start_session(&agent, &[&delegation]).await
+    }
+
+    async fn on_hallpass(&self, script: &str) -> Report {
+        let broker = Broker::start("");
+        let session = self.session(&broker).await;
         let report = node::run(script, &session.cdp_url, &self.options()).await;
         for value in [SESSION_VALUE, TAG_VALUE] {
             for (path, bytes) in broker.files() {
@@ -226,4 +239,47 @@ async fn puppeteer_works_and_gets_no_cookie() {
     let stage = Stage::set().await;
     let report = stage.on_hallpass("story_puppeteer.mjs").await;
     assert_lent(&report, &stage);
+}
+
+const NODE_EXAMPLES: [&str; 2] = ["playwright.mjs", "puppeteer.mjs"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn examples_unhindered() {
+    let stage = Stage::set().await;
+    let browser = Stage::plain_chromium().await;
+    let page = format!("{}/", stage.site.origin());
+    for example in NODE_EXAMPLES {
+        let (code, printed) = node::run_example(example, &browser.cdp_url, &page).await;
+        assert_eq!(code, Some(0), "{example}: {printed}");
+        assert!(
+            printed.contains("title: Desk (200)"),
+            "{example}: {printed}"
+        );
+        assert!(printed.contains("can read: 2"), "{example}: {printed}");
+    }
+    let printed = node::run_chromiumoxide_example(&browser.cdp_url, &page).await;
+    assert!(printed.contains("title: Desk"), "{printed}");
+    assert!(printed.contains("can read: 2"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn examples_work_and_read_no_cookie() {
+    let stage = Stage::set().await;
+    let broker = Broker::start("");
+    let page = format!("{}/", stage.site.origin());
+    for example in NODE_EXAMPLES {
+        let session = stage.session(&broker).await;
+        let (code, printed) = node::run_example(example, &session.cdp_url, &page).await;
+        assert_eq!(code, Some(0), "{example}: {printed}");
+        assert!(
+            printed.contains("title: Desk (200)"),
+            "{example}: {printed}"
+        );
+        assert!(printed.contains("can read: 0"), "{example}: {printed}");
+        assert!(printed.contains("elsewhere: 403"), "{example}: {printed}");
+    }
+    let session = stage.session(&broker).await;
+    let printed = node::run_chromiumoxide_example(&session.cdp_url, &page).await;
+    assert!(printed.contains("title: Desk"), "{printed}");
+    assert!(printed.contains("can read: 0"), "{printed}");
 }

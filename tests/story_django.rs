@@ -68,7 +68,8 @@ async fn an_agent_reads_as_the_lender_until_the_session_is_taken_back() {
     let options = read_options(&desk, &elsewhere);
     let mut script = Script::start("django_playwright.mjs", &session.cdp_url, &options);
     script.until("waiting for revoked").await;
-    operator.revoke(&lent).await;
+    let revoked = broker.cli(&["delegation", "revoke", &lent]);
+    assert!(revoked.status.success(), "{revoked:?}");
     script.signal("revoked").await;
     let report = script.finish().await;
 

@@ -42,7 +42,7 @@ impl Api {
     pub fn new(base: Url, token: &str) -> Self {
         let client = Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()
             .unwrap();
         Self {

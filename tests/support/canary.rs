@@ -269,7 +269,7 @@ async fn answer(
         body: body
             .collect()
             .await
-            .map(|whole| whole.to_bytes())
+            .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default(),
     };
     seen.hits.lock().unwrap().push(hit.clone());

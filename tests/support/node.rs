@@ -13,7 +13,7 @@ use tokio::{
 use super::tools;
 
 /// Longest time for a whole script.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// A script that runs.
 #[derive(Debug)]
@@ -50,16 +50,23 @@ pub async fn run(script: &str, cdp_url: &str, options: &Value) -> Report {
 
 /// Runs `examples/SCRIPT`; answers its exit code and all that it printed.
 pub async fn run_example(script: &str, cdp_url: &str, page: &str) -> (Option<i32>, String) {
-    let output = node(&format!("examples/{script}"))
-        .args([cdp_url, page])
-        .stdin(Stdio::null())
-        .output();
-    let output = tokio::time::timeout(LIMIT, output)
-        .await
-        .unwrap_or_else(|_| panic!("{script} did not end in time"))
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), printed.into_owned())
+    let command = node(&format!("examples/{script}"));
+    to_its_end(command, &[cdp_url, page]).await
+}
+
+/// Runs `examples/chromiumoxide.rs`, which Cargo builds beside the tests;
+/// answers all that it printed.
+pub async fn run_chromiumoxide_example(cdp_url: &str, page: &str) -> String {
+    let here = std::env::current_exe().unwrap();
+    let folder = here.ancestors().nth(2).unwrap();
+    let program = folder.join("examples/chromiumoxide");
+    assert!(
+        program.is_file(),
+        "the example is not built: run `cargo build --example chromiumoxide`"
+    );
+    let (code, printed) = to_its_end(Command::new(program), &[cdp_url, page]).await;
+    assert_eq!(code, Some(0), "{printed}");
+    printed
 }
 
 // === impl Script ===
@@ -169,4 +176,17 @@ fn node(script: &str) -> Command {
         .arg(tools::npm_workspace().join(script))
         .kill_on_drop(true);
     command
+}
+
+async fn to_its_end(mut command: Command, arguments: &[&str]) -> (Option<i32>, String) {
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(LIMIT, command.output())
+        .await
+        .unwrap_or_else(|_| panic!("{command:?} did not end in time"))
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), printed.into_owned())
 }

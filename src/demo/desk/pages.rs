@@ -37,7 +37,7 @@ pub(super) fn list(tickets: &[Ticket]) -> String {
         &format!(
             r#"<header class="title"><h1>Tickets</h1><p>{open} open of {all}</p></header>
 <table class="card">
-<thead><tr><th scope="col">No.</th><th scope="col">What</th><th scope="col">From</th><th scope="col">State</th></tr></thead>
+<thead><tr><th scope="col">No.</th><th scope="col">What</th><th class="from" scope="col">From</th><th scope="col">State</th></tr></thead>
 <tbody>
 {rows}</tbody>
 </table>"#,
@@ -96,7 +96,7 @@ fn row(ticket: &Ticket) -> String {
     let badge = badge(*state);
     format!(
         "<tr><td class=\"number\">{id}</td><td><a href=\"/tickets/{id}\">{summary}</a></td>\
-         <td>{from}</td><td>{badge}</td></tr>\n"
+         <td class=\"from\">{from}</td><td>{badge}</td></tr>\n"
     )
 }
 
