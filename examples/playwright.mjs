@@ -1,7 +1,7 @@
 // Playwright with a Hallpass session. Nothing here is special to Hallpass but
 // the URL it connects to.
 //
-//   npm install playwright-core
+//   npm install --no-save playwright-core
 //   node examples/playwright.mjs CDP_URL PAGE
 //
 // CDP_URL is what `hallpass session start` prints; HALLPASS_CDP_URL in the

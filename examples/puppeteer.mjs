@@ -1,7 +1,7 @@
 // Puppeteer with a Hallpass session. Nothing here is special to Hallpass but
 // the URL it connects to.
 //
-//   npm install puppeteer-core
+//   npm install --no-save puppeteer-core
 //   node examples/puppeteer.mjs CDP_URL PAGE
 //
 // CDP_URL is what `hallpass session start` prints; HALLPASS_CDP_URL in the

@@ -77,6 +77,7 @@ async fn an_agent_reads_as_the_lender_until_the_session_is_taken_back() {
     assert_signed_in(&report, "change list again");
     let secret = cookie_value(&state, "sessionid");
     assert_eq!(report.steps_with(secret), Vec::<&str>::new());
+    broker.assert_never_wrote(secret);
 
     assert_eq!(report.outcome("elsewhere: navigate")["status"], 403);
     assert!(!report.step("elsewhere: fetch").ok);
@@ -109,6 +110,7 @@ async fn an_agent_saves_a_change_where_writing_is_lent() {
     assert_eq!(desk.summary(1), "Badge reader replaced");
     let secret = cookie_value(&state, "sessionid");
     assert_eq!(report.steps_with(secret), Vec::<&str>::new());
+    broker.assert_never_wrote(secret);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs,
     io::{BufRead as _, BufReader, Read},
+    net::{Ipv4Addr, TcpListener},
     process::Child,
     sync::mpsc,
     thread,
@@ -57,6 +58,12 @@ pub fn with_argument(text: &str) -> HashSet<Known> {
         .map(|(known, _)| known)
         .filter(|known| known.command().contains(text))
         .collect()
+}
+
+/// A loopback port that nothing listened on just now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Waits until `done` holds; answers whether it did in time.
