@@ -1,7 +1,9 @@
 //! Hallpass: a browser-automation session isolation broker.
+
 pub mod broker;
 pub mod cdp;
 pub mod clock;
+pub mod demo;
 pub mod egress;
 pub mod model;
 pub mod policy;

@@ -74,10 +74,13 @@ impl Hub {
         let (Some(url), Some(set_cookie), Some(tenant)) = (url, set_cookie, &self.tenant) else {
             return;
         };
+        let partition = params
+            .get("cookiePartitionKey")
+            .and_then(|key| serde_json::from_value::<PartitionKey>(key.clone()).ok());
         let response = Response {
             url: &url,
             set_cookie,
-            partition: None,
+            partition: partition.as_ref(),
             at: now.wall,
         };
         let found = read_response(&response, &tenant.leases);

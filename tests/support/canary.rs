@@ -1,0 +1,306 @@
+//! Servers on loopback that count what reaches them: HTTP with programmable
+//! routes and a WebSocket echo, and bare TCP.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{handshake::derive_accept_key, protocol::Role},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// One request that arrived.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub method: String,
+    /// Without the query.
+    pub path: String,
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub type Reply = Response<Full<Bytes>>;
+type Routes = dyn Fn(&Hit) -> Reply + Send + Sync;
+
+/// An HTTP server that remembers each request. A WebSocket handshake on any
+/// path is a hit too, and what is then sent is echoed.
+#[derive(Debug)]
+pub struct Canary {
+    pub address: SocketAddr,
+    seen: Arc<Seen>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    hits: Mutex<Vec<Hit>>,
+    connections: AtomicUsize,
+}
+
+/// Counts connections to a port and closes each.
+#[derive(Debug)]
+pub struct TcpCounter {
+    pub address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+// === impl Hit ===
+
+impl Hit {
+    /// A header's text; empty if it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// The value of a cookie that arrived.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.header("cookie")
+            .split("; ")
+            .filter_map(|pair| pair.split_once('='))
+            .find_map(|(known, value)| (known == name).then_some(value))
+    }
+}
+
+// === impl Canary ===
+
+impl Canary {
+    /// A server on a free port of 127.0.0.1.
+    pub async fn start(routes: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), routes).await
+    }
+
+    /// A server on a free port of any loopback address.
+    pub async fn start_on(
+        address: IpAddr,
+        routes: impl Fn(&Hit) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let routes: Arc<Routes> = Arc::new(routes);
+        let seen = Arc::new(Seen::default());
+        let sink = Arc::clone(&seen);
+        let (address, serving) = accept(address, move |stream| {
+            sink.connections.fetch_add(1, Ordering::SeqCst);
+            let (routes, sink) = (Arc::clone(&routes), Arc::clone(&sink));
+            async move {
+                let service = service_fn(move |request| {
+                    answer(request, Arc::clone(&routes), Arc::clone(&sink))
+                });
+                // A client that goes away in the middle is no failure of the server.
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades()
+                    .await;
+            }
+        })
+        .await;
+        Self {
+            address,
+            seen,
+            _serving: serving,
+        }
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The same server by a name that resolves to loopback, such as `desk.localhost`.
+    pub fn origin_as(&self, host: &str) -> String {
+        format!("http://{host}:{}", self.address.port())
+    }
+
+    /// All requests so far, oldest first.
+    pub fn hits(&self) -> Vec<Hit> {
+        self.seen.hits.lock().unwrap().clone()
+    }
+
+    /// Requests for one path so far.
+    pub fn hits_on(&self, path: &str) -> Vec<Hit> {
+        let mut hits = self.hits();
+        hits.retain(|hit| hit.path == path);
+        hits
+    }
+
+    /// Connections so far, whether or not a request came over them.
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// Forgets all hits and connections.
+    pub fn reset(&self) {
+        self.seen.hits.lock().unwrap().clear();
+        self.seen.connections.store(0, Ordering::SeqCst);
+    }
+}
+
+// === impl TcpCounter ===
+
+impl TcpCounter {
+    /// A counter on a free port of 127.0.0.1.
+    pub async fn start() -> Self {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let (address, serving) = accept(Ipv4Addr::LOCALHOST.into(), move |stream| {
+            count.fetch_add(1, Ordering::SeqCst);
+            drop(stream);
+            std::future::ready(())
+        })
+        .await;
+        Self {
+            address,
+            connections,
+            _serving: serving,
+        }
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// A page.
+pub fn html(body: impl Into<Bytes>) -> Reply {
+    typed("text/html; charset=utf-8", body)
+}
+
+/// Plain text.
+pub fn text(body: impl Into<Bytes>) -> Reply {
+    typed("text/plain; charset=utf-8", body)
+}
+
+/// Any media type.
+pub fn typed(media: &'static str, body: impl Into<Bytes>) -> Reply {
+    with(Response::new(Full::new(body.into())), "content-type", media)
+}
+
+/// A file to download.
+pub fn attachment(name: &str, body: impl Into<Bytes>) -> Reply {
+    with(
+        typed("application/octet-stream", body),
+        "content-disposition",
+        &format!("attachment; filename=\"{name}\""),
+    )
+}
+
+/// `302 Found`.
+pub fn redirect(to: &str) -> Reply {
+    let reply = with(text(""), "location", to);
+    status(StatusCode::FOUND, reply)
+}
+
+/// The reply under another status.
+pub fn status(code: StatusCode, mut reply: Reply) -> Reply {
+    *reply.status_mut() = code;
+    reply
+}
+
+/// The reply with one more header line; `with(reply, "set-cookie", …)` may be repeated.
+pub fn with(mut reply: Reply, name: &'static str, value: &str) -> Reply {
+    let value = HeaderValue::from_str(value).expect("a header's value");
+    reply.headers_mut().append(name, value);
+    reply
+}
+
+/// `404 Not Found`.
+pub fn not_found() -> Reply {
+    status(StatusCode::NOT_FOUND, text("nothing here"))
+}
+
+async fn accept<F>(
+    address: IpAddr,
+    mut serve: impl FnMut(tokio::net::TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, AbortOnDropHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((address, 0))
+        .await
+        .expect("a free loopback port");
+    let address = listener.local_addr().unwrap();
+    let accepting = tokio::spawn(async move {
+        // Dropping the set ends what still runs.
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(stream));
+            while connections.try_join_next().is_some() {}
+        }
+    });
+    (address, AbortOnDropHandle::new(accepting))
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    routes: Arc<Routes>,
+    seen: Arc<Seen>,
+) -> Result<Reply, Infallible> {
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned();
+    let upgrade = key.is_some().then(|| hyper::upgrade::on(&mut request));
+    let (head, body) = request.into_parts();
+    let hit = Hit {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body: body
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default(),
+    };
+    seen.hits.lock().unwrap().push(hit.clone());
+    let (Some(key), Some(upgrade)) = (key, upgrade) else {
+        return Ok(routes(&hit));
+    };
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgrade.await {
+            let io = TokioIo::new(upgraded);
+            echo(WebSocketStream::from_raw_socket(io, Role::Server, None).await).await;
+        }
+    });
+    let reply = status(
+        StatusCode::SWITCHING_PROTOCOLS,
+        Response::new(Full::default()),
+    );
+    let reply = with(with(reply, "connection", "upgrade"), "upgrade", "websocket");
+    Ok(with(
+        reply,
+        "sec-websocket-accept",
+        &derive_accept_key(key.as_bytes()),
+    ))
+}
+
+async fn echo<S>(mut socket: WebSocketStream<S>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    while let Some(Ok(message)) = socket.next().await {
+        if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
