@@ -88,10 +88,6 @@ enum ForwardError {
 }
 
 fn rewrite(request: &mut Request<Incoming>, to: &ConnectAction) -> Result<(), ForwardError> {
-    // Of two framings only the one that was read may be sent on.
-    if request.headers().contains_key(TRANSFER_ENCODING) {
-        request.headers_mut().remove(CONTENT_LENGTH);
-    }
     drop_hop_by_hop(request.headers_mut());
     let host = if to.port == 80 {
         to.host.to_string()
@@ -109,6 +105,10 @@ fn rewrite(request: &mut Request<Incoming>, to: &ConnectAction) -> Result<(), Fo
 
 /// Drops what is meant for the next hop alone (RFC 9110, section 7.6.1).
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    // Of two framings only the one that was read may be sent on.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -147,6 +147,7 @@ mod tests {
             ("keep-alive", "5"),
             ("te", "trailers"),
             ("trailer", "x"),
+            ("content-length", "7"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("host", "app.test"),

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::support::{Canary, HOUR, Session, echoes, hosts, lease, limits, origins, rest, send};
+use super::support::{
+    Canary, HOUR, Session, echoes, hosts, lease, limits, origins, rest, send, soon,
+};
 use crate::{
     egress::{Egress, Limits},
     model::action::Rule,
@@ -78,7 +80,7 @@ async fn connections_beyond_the_limit_are_told_so() {
     assert_eq!(refused.status, 503);
     assert_eq!(refused.problem().await["rule"], "limit-reached");
     assert_eq!(session.book.rules(), [Rule::LimitReached]);
-    assert_eq!(session.listener.cut(|_| true).await, 1);
+    assert_eq!(soon(session.listener.cut(|_| true)).await, 1);
     rest(&mut tunnel.socket).await;
     // The place is free as soon as the tunnel's task has let it go.
     while session.connect(&authority).await.status != 200 {

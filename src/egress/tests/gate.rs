@@ -1,7 +1,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::support::{
-    Book, Canary, HOUR, Session, connect, echoes, hosts, lease, limits, origins, send,
+    Book, Canary, HOUR, Session, connect, echoes, hosts, lease, limits, origins, send, soon,
 };
 use crate::{
     broker::lease::Leases,
@@ -33,7 +33,7 @@ async fn a_listener_refuses_everything_before_and_after() {
     assert!(!listener.open(gate.clone()), "once");
     let mut tunnel = connect(listener.port(), &authority).await;
     echoes(&mut tunnel.socket, b"x").await;
-    assert_eq!(listener.close().await, 1);
+    assert_eq!(soon(listener.close()).await, 1);
     canary.until_ended(1).await;
 
     assert!(!listener.open(gate), "closed for good");
@@ -62,8 +62,8 @@ async fn a_session_has_its_own_scope_alone() {
         403
     );
     assert_eq!(other.book.rules(), [Rule::OriginOutOfScope; 2]);
-    assert_eq!(other.listener.close().await, 0);
-    assert_eq!(one.listener.close().await, 1);
+    assert_eq!(soon(other.listener.close()).await, 0);
+    assert_eq!(soon(one.listener.close()).await, 1);
 }
 
 #[tokio::test]

@@ -162,6 +162,11 @@ impl Book {
         self.ended.lock().unwrap().clone()
     }
 
+    /// How many ends are on record this instant.
+    pub(super) fn ended_by_now(&self) -> usize {
+        self.ended.lock().unwrap().len()
+    }
+
     /// Waits for that many records of connections.
     pub(super) async fn until_connections(&self, count: usize) {
         self.until(|book| book.connections().len() >= count).await;

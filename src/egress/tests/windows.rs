@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use super::support::{
     Canary, HOUR, Session, echoes, head, hosts, lease, limits, origins, rest, send, soon,
@@ -23,10 +23,10 @@ async fn a_closed_lease_cuts_its_tunnels_and_no_others() {
     let mut second = session.connect(&two.address.to_string()).await;
     echoes(&mut first.socket, b"x").await;
     echoes(&mut second.socket, b"x").await;
-    assert_eq!(session.listener.recheck(Clock.now()).await, 0);
+    assert_eq!(soon(session.listener.recheck(Clock.now())).await, 0);
 
     short.close(CloseReason::Revoked);
-    assert_eq!(session.listener.recheck(Clock.now()).await, 1);
+    assert_eq!(soon(session.listener.recheck(Clock.now())).await, 1);
     // The site's side is gone already, whether the client looks or not.
     let seen = one.bytes();
     let _ = first.socket.write_all(b"too late").await;
@@ -40,11 +40,11 @@ async fn a_closed_lease_cuts_its_tunnels_and_no_others() {
     assert_eq!(refused.status, 403);
     assert_eq!(session.book.rules(), [Rule::WindowClosed]);
     assert_eq!(
-        session.listener.cut(|end| end.to.port == one.port()).await,
+        soon(session.listener.cut(|end| end.to.port == one.port())).await,
         0
     );
     let covering = serde_json::from_value(scope(&two)).unwrap();
-    assert_eq!(session.listener.cut_scope(&covering).await, 1);
+    assert_eq!(soon(session.listener.cut_scope(&covering)).await, 1);
     assert_eq!(rest(&mut second.socket).await, b"");
 }
 
@@ -90,7 +90,7 @@ async fn another_open_lease_keeps_a_tunnel() {
     while short.is_open(Clock.now()) {
         echoes(&mut reply.socket, b"x").await;
     }
-    assert_eq!(session.listener.recheck(Clock.now()).await, 0);
+    assert_eq!(soon(session.listener.recheck(Clock.now())).await, 0);
     echoes(&mut reply.socket, b"x").await;
     long.close(CloseReason::Completed);
     assert_eq!(rest(&mut reply.socket).await, b"");
@@ -118,7 +118,7 @@ async fn a_lease_keeps_only_what_it_permits_itself() {
             .await;
         echoes(&mut reply.socket, b"x").await;
         full.close(CloseReason::Completed);
-        assert_eq!(session.listener.recheck(Clock.now()).await, 1);
+        assert_eq!(soon(session.listener.recheck(Clock.now())).await, 1);
         assert_eq!(rest(&mut reply.socket).await, b"");
     }
 }
@@ -145,7 +145,7 @@ async fn a_forwarded_request_under_way_is_cut_on_both_sides() {
     assert_eq!(reply.status, 200);
 
     only.close(CloseReason::Revoked);
-    assert_eq!(session.listener.recheck(Clock.now()).await, 1);
+    assert_eq!(soon(session.listener.recheck(Clock.now())).await, 1);
     let _ = reply.socket.write_all(b"too late").await;
     assert_eq!(rest(&mut arrived).await, b"body");
     assert!(rest(&mut reply.socket).await.len() < 9);
@@ -156,19 +156,50 @@ async fn a_forwarded_request_under_way_is_cut_on_both_sides() {
 async fn what_waits_to_be_sent_is_thrown_away() {
     let site = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = site.local_addr().unwrap();
-    let session = Session::covering(&[format!("http://{address}")]).await;
-    let mut reply = session.connect(&address.to_string()).await;
-    let (mut deaf, _) = soon(site.accept()).await.unwrap();
-    // Until every buffer on the way to a site that does not read is full.
-    let block = vec![b'x'; 65_536];
-    let full = Duration::from_millis(300);
-    while let Ok(written) = timeout(full, reply.socket.write(&block)).await {
-        written.unwrap();
+    let origin = format!("http://{address}");
+    let session = Session::covering(std::slice::from_ref(&origin)).await;
+    for (round, first) in [
+        format!("CONNECT {address} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("POST {origin}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let port = session.listener.port();
+        let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        client.write_all(first.as_bytes()).await.unwrap();
+        let (mut deaf, _) = soon(site.accept()).await.unwrap();
+        // Until every buffer on the way to a site that does not read is full.
+        let block = vec![b'x'; 65_536];
+        let full = Duration::from_millis(300);
+        while let Ok(written) = timeout(full, client.write(&block)).await {
+            written.unwrap();
+        }
+        assert_eq!(soon(session.listener.cut(|_| true)).await, 1);
+        assert_eq!(session.book.ended_by_now(), round + 1, "over when told");
+        let sent = session.book.ended(round + 1).await[round].sent;
+        let arrived = rest(&mut deaf).await.len();
+        assert!((arrived as u64) < sent, "{arrived} of {sent}");
     }
-    assert_eq!(session.listener.cut(|_| true).await, 1);
-    let sent = session.book.ended(1).await[0].sent;
-    let arrived = rest(&mut deaf).await.len();
-    assert!((arrived as u64) < sent, "{arrived} of {sent}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_window_cuts_a_forwarded_request_by_itself() {
+    let site = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", site.local_addr().unwrap());
+    let egress = Egress::new(hosts(&[]), limits());
+    let short = lease(json!({ "origins": [origin] }), Duration::from_millis(300));
+    let session = Session::over(&egress, vec![short]).await;
+    let request = format!("GET {origin}/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut client = TcpStream::connect(("127.0.0.1", session.listener.port()))
+        .await
+        .unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    let (mut arrived, _) = soon(site.accept()).await.unwrap();
+    head(&mut arrived).await;
+    assert_eq!(rest(&mut arrived).await, b"");
+    assert_eq!(rest(&mut client).await, b"");
+    assert_eq!(session.book.ended(1).await[0].how, "cut");
 }
 
 #[tokio::test]
