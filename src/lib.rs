@@ -1,5 +1,6 @@
 //! Hallpass: a browser-automation session isolation broker.
 pub mod broker;
+pub mod browser;
 pub mod clock;
 pub mod model;
 pub mod policy;
