@@ -25,6 +25,7 @@ use super::{
     cell_exec::{Confinement, Layer, Limits, Plan},
     discover::{Browser, is_binary},
     pipe::{PipeError, PipeReader, PipeWriter},
+    process::CellUser,
     switches::{Sandbox, Switchboard, switches},
 };
 use crate::model::id::CellId;
@@ -212,14 +213,12 @@ impl CellSpec {
 
     fn plan(&self, profile: &Path, user: Option<u32>) -> Plan {
         let program = self.browser.path.clone();
-        // A wrapper is a shell script: it needs a shell and what that calls.
-        let execute = if is_binary(&program) {
-            program.parent().map(Path::to_owned).into_iter().collect()
-        } else {
-            ["/usr", "/bin", "/opt/google", "/snap"]
-                .map(PathBuf::from)
-                .to_vec()
-        };
+        // A wrapper is a shell script: it needs a shell and what that calls. What
+        // lies beside a binary, such as a crash handler, is not executed.
+        let mut execute = vec![program.clone()];
+        if !is_binary(&program) {
+            execute.extend(["/usr", "/bin", "/opt/google"].map(PathBuf::from));
+        }
         let mut connect = self.egress_ports.clone();
         connect.push(self.deny_port);
         Plan {
@@ -272,7 +271,7 @@ impl Cell {
         }
         let (claim, folder) = prepare(&spec).await?;
         let user = claim.as_ref().map(Claim::user);
-        let mut plan = spec.plan(&folder.profile(), user);
+        let mut plan = spec.plan(&folder.profile(), user.map(CellUser::number));
         change(&mut plan);
         let mut starting = spawn::spawn(&spec.launcher, spec.id, &plan, folder, claim).await?;
         let met = timeout(spec.timeout, starting.meet()).await;

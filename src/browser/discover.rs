@@ -9,7 +9,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Read},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -28,33 +28,28 @@ const NAMES: &[&str] = &[
     "google-chrome",
 ];
 
-/// Where packages put the real binary behind a shell wrapper, by wrapper name.
+/// Where packages put the real binary behind a shell wrapper.
 const LAYOUTS: &[(&str, &[&str])] = &[
     (
-        "chromium-headless-shell",
-        &[
-            "/usr/lib/chromium/chromium-headless-shell",
-            "/usr/lib64/chromium-browser/headless_shell",
-        ],
+        "/usr/bin/chromium-headless-shell",
+        &["/usr/lib/chromium/chromium-headless-shell"],
     ),
     (
-        "chromium",
-        &[
-            "/usr/lib/chromium/chromium",
-            "/usr/lib/chromium/chrome",
-            "/usr/lib64/chromium-browser/chromium-browser",
-        ],
+        "/usr/bin/chromium",
+        &["/usr/lib/chromium/chromium", "/usr/lib/chromium/chrome"],
     ),
     (
-        "chromium-browser",
+        "/usr/bin/chromium-browser",
         &[
             "/usr/lib64/chromium-browser/chromium-browser",
             "/usr/lib/chromium-browser/chromium-browser",
             "/usr/lib/chromium/chromium",
         ],
     ),
-    ("google-chrome", &["/opt/google/chrome/chrome"]),
-    ("google-chrome-stable", &["/opt/google/chrome/chrome"]),
+    (
+        "/opt/google/chrome/google-chrome",
+        &["/opt/google/chrome/chrome"],
+    ),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -209,10 +204,9 @@ fn behind_wrapper(path: PathBuf) -> PathBuf {
     if is_binary(&path) {
         return path;
     }
-    let name = path.file_name().unwrap_or_default();
     LAYOUTS
         .iter()
-        .filter(|(wrapper, _)| name.as_bytes() == wrapper.as_bytes())
+        .filter(|(wrapper, _)| path == Path::new(wrapper))
         .flat_map(|(_, binaries)| binaries.iter().map(Path::new))
         .find(|binary| is_executable(binary) && is_binary(binary))
         .map_or(path, Path::to_owned)

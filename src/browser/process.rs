@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::unistd::geteuid;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+use serde::{Deserialize, Serialize};
 
 /// One process, as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,26 +33,48 @@ pub struct Process {
     pub is_gone: bool,
 }
 
+/// A user that is one cell's alone: never root, never the broker's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct CellUser(u32);
+
+/// The number is root's, the broker's, or one that accounts have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("user {0} cannot be a cell's: it is root's, the broker's own, or below {LOWEST_USER}")]
+pub struct NotCellUser(u32);
+
 /// By what a cell's processes are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// The process that was started, and when it began.
     pub leader: Option<(i32, u64)>,
     /// The user that is the cell's alone.
-    pub user: Option<u32>,
+    pub user: Option<CellUser>,
     /// The profile folder.
     pub profile: PathBuf,
 }
 
-/// Processes that do not die.
+/// Why a cell's processes were not all ended.
 #[derive(Debug, thiserror::Error)]
-#[error("processes {pids:?} of a cell are still there after {} s of SIGKILL; the machine needs a look", waited.as_secs())]
-pub struct StillThere {
-    /// Which.
-    pub pids: Vec<i32>,
-    /// How long was waited.
-    pub waited: Duration,
+pub enum ExterminateError {
+    /// They do not die.
+    #[error("processes {pids:?} of a cell are still there after {} s of SIGKILL; the machine needs a look", waited.as_secs())]
+    StillThere {
+        /// Which.
+        pids: Vec<i32>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The mark fits the broker itself or a process above it: nothing was ended.
+    #[error(
+        "the record of a cell fits the broker's own processes; nothing was ended; remove the cell's folder by hand"
+    )]
+    FitsBroker,
 }
+
+/// The lowest number that a cell's user may have; accounts of people and
+/// services are below.
+pub const LOWEST_USER: u32 = 10_000;
 
 /// All processes that can be seen.
 #[must_use]
@@ -72,14 +96,79 @@ pub fn read(pid: i32) -> Option<Process> {
     parse(pid, &stat, &status)
 }
 
+// === impl CellUser ===
+
+impl CellUser {
+    /// The number, of the user and of its group.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for CellUser {
+    type Error = NotCellUser;
+
+    fn try_from(number: u32) -> Result<Self, NotCellUser> {
+        if number < LOWEST_USER || number == geteuid().as_raw() || number == u32::MAX {
+            return Err(NotCellUser(number));
+        }
+        Ok(Self(number))
+    }
+}
+
+impl From<CellUser> for u32 {
+    fn from(user: CellUser) -> Self {
+        user.0
+    }
+}
+
+// === impl Mark ===
+
 impl Mark {
     /// Its processes that are alive now. Blocking.
     #[must_use]
     pub fn living(&self) -> Vec<Process> {
-        let everyone = all();
+        let mut ours = self.among(&all());
+        ours.retain(|process| !process.is_gone);
+        ours
+    }
+
+    /// Ends all of them and waits until none is left; returns how many there
+    /// were. Blocking.
+    ///
+    /// # Errors
+    /// Some do not die within `patience`, or the mark fits this very process.
+    pub fn exterminate(&self, patience: Duration) -> Result<usize, ExterminateError> {
+        let begin = Instant::now();
+        let mut count = 0;
+        loop {
+            let everyone = all();
+            let mut living = self.among(&everyone);
+            if living.iter().any(|p| is_above(p, me(), &everyone)) {
+                return Err(ExterminateError::FitsBroker);
+            }
+            living.retain(|process| !process.is_gone);
+            if living.is_empty() {
+                return Ok(count);
+            }
+            if begin.elapsed() >= patience {
+                return Err(ExterminateError::StillThere {
+                    pids: living.iter().map(|p| p.pid).collect(),
+                    waited: patience,
+                });
+            }
+            let dying: Vec<OwnedFd> = living.iter().filter_map(kill).collect();
+            count += dying.len();
+            wait(&dying, begin + patience);
+        }
+    }
+
+    /// Those of `everyone` that are the cell's, dead entries included.
+    fn among(&self, everyone: &[Process]) -> Vec<Process> {
         let leader_is_ours = self
             .leader
-            .is_some_and(|(pid, start)| everyone.iter().any(|p| p.pid == pid && p.start == start));
+            .is_some_and(|leader| everyone.iter().any(|p| (p.pid, p.start) == leader));
         let mut ours: Vec<Process> = everyone
             .iter()
             .filter(|p| self.knows(p, leader_is_ours))
@@ -95,37 +184,14 @@ impl Mark {
             }
             index += 1;
         }
-        ours.retain(|p| !p.is_gone);
         ours
     }
 
-    /// Ends all of them and waits until none is left; returns how many there
-    /// were. Blocking.
-    ///
-    /// # Errors
-    /// Some do not die within `patience`.
-    pub fn exterminate(&self, patience: Duration) -> Result<usize, StillThere> {
-        let begin = Instant::now();
-        let mut count = 0;
-        loop {
-            let living = self.living();
-            if living.is_empty() {
-                return Ok(count);
-            }
-            if begin.elapsed() >= patience {
-                return Err(StillThere {
-                    pids: living.iter().map(|p| p.pid).collect(),
-                    waited: patience,
-                });
-            }
-            let dying: Vec<OwnedFd> = living.iter().filter_map(kill).collect();
-            count += dying.len();
-            wait(&dying, begin + patience);
-        }
-    }
-
     fn knows(&self, process: &Process, leader_is_ours: bool) -> bool {
-        if self.user.is_some_and(|user| process.users.contains(&user)) {
+        if self
+            .user
+            .is_some_and(|user| process.users.contains(&user.number()))
+        {
             return true;
         }
         let Some((pid, start)) = self.leader else {
@@ -142,9 +208,30 @@ impl Mark {
     // Only the broker's own user's processes, so that a stranger's command line
     // that mentions the folder ends nobody.
     fn is_named_by(&self, process: &Process) -> bool {
-        let me = nix::unistd::geteuid().as_raw();
-        self.user.is_none() && process.users == [me; 4] && uses_profile(process.pid, &self.profile)
+        self.user.is_none()
+            && process.users == [geteuid().as_raw(); 4]
+            && uses_profile(process.pid, &self.profile)
     }
+}
+
+fn me() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
+}
+
+// Whether it is this process, one above it, or the machine's first.
+fn is_above(process: &Process, me: i32, everyone: &[Process]) -> bool {
+    let mut pid = me;
+    // A chain is no longer than there are processes.
+    for _ in 0..=everyone.len() {
+        if process.pid == pid {
+            return true;
+        }
+        match everyone.iter().find(|p| p.pid == pid) {
+            Some(found) => pid = found.parent,
+            None => break,
+        }
+    }
+    process.pid <= 1
 }
 
 // `--user-data-dir=<profile>` or `HOME=<profile>`, whole.

@@ -7,6 +7,7 @@ use nix::unistd::{Uid, User, geteuid};
 use super::{
     cell::{CellFolder, Claim},
     lock::DataLock,
+    process::CellUser,
 };
 use crate::{clock::boot_id, model::id::CellId};
 
@@ -79,9 +80,9 @@ fn reap(folder: &CellFolder, boot: &str) -> Result<usize, String> {
 }
 
 // A user that meanwhile is another broker's cell or an account is a stranger.
-fn claim(user: u32) -> Result<Option<Claim>, String> {
+fn claim(user: CellUser) -> Result<Option<Claim>, String> {
     let is_free =
-        user != 0 && geteuid().is_root() && matches!(User::from_uid(Uid::from_raw(user)), Ok(None));
+        geteuid().is_root() && matches!(User::from_uid(Uid::from_raw(user.number())), Ok(None));
     if !is_free {
         return Ok(None);
     }

@@ -18,7 +18,10 @@ use std::{
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-use crate::{browser::process::Mark, model::id::CellId};
+use crate::{
+    browser::process::{CellUser, Mark},
+    model::id::CellId,
+};
 
 /// What a later broker needs to end a cell that was left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +32,7 @@ pub struct CellRecord {
     /// When it began, in clock ticks since boot.
     pub start: u64,
     /// The cell's own user, if it has one.
-    pub user: Option<u32>,
+    pub user: Option<CellUser>,
     /// The boot in which `pid` and `start` mean something.
     pub boot: String,
 }
@@ -84,7 +87,7 @@ impl CellFolder {
     ///
     /// # Errors
     /// The user cannot reach it, or the file system refused.
-    pub fn make(data: &Path, id: CellId, user: Option<u32>) -> Result<Self, FolderError> {
+    pub fn make(data: &Path, id: CellId, user: Option<CellUser>) -> Result<Self, FolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path, source }
@@ -105,7 +108,7 @@ impl CellFolder {
         DirBuilder::new()
             .create(&folder.path)
             .map_err(io(&folder.path))?;
-        let made = folder.fill(user);
+        let made = folder.fill(user.map(CellUser::number));
         if made.is_err() {
             let _ = folder.remove();
         }
@@ -247,7 +250,7 @@ mod tests {
         let record = CellRecord {
             pid: 7,
             start: 8,
-            user: Some(61_200),
+            user: Some(CellUser::try_from(61_200).unwrap()),
             boot: "b".to_owned(),
         };
         folder.write(&record).unwrap();

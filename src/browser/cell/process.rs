@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{CellFolder, Claim};
-use crate::browser::process::{Mark, StillThere};
+use crate::browser::process::{ExterminateError, Mark};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub struct CellProcess {
 pub enum KillError {
     /// Processes remain.
     #[error(transparent)]
-    StillThere(#[from] StillThere),
+    Processes(#[from] ExterminateError),
     /// All processes are gone; its folder is not.
     #[error("cannot remove the folder of the cell; remove it by hand, or restart the broker")]
     Folder(#[from] io::Error),

@@ -27,7 +27,7 @@ use crate::{
     browser::{
         cell_exec::{Confinement, GO, Plan, Verdict},
         pipe::{PipeReader, PipeWriter},
-        process::{Mark, start_of},
+        process::{CellUser, Mark, start_of},
     },
     clock::boot_id,
     model::id::CellId,
@@ -68,7 +68,8 @@ pub(super) async fn spawn(
     folder: CellFolder,
     claim: Option<Claim>,
 ) -> Result<Starting, LaunchError> {
-    let user = plan.user;
+    // Of the claim, not of the plan: by this user processes are ended.
+    let user = claim.as_ref().map(Claim::user);
     let outcome = start(launcher, plan, &folder, user).await;
     let (mut child, mark, reader, writer) = match outcome {
         Ok(started) => started,
@@ -103,7 +104,7 @@ async fn start(
     launcher: &Path,
     plan: &Plan,
     folder: &CellFolder,
-    user: Option<u32>,
+    user: Option<CellUser>,
 ) -> io::Result<(Child, Mark, PipeReader, PipeWriter)> {
     let (theirs_in, writer, reader, theirs_out) = ends()?;
     let mut command = std::process::Command::new(launcher);

@@ -13,7 +13,7 @@ use nix::{
     unistd::{Uid, User, geteuid},
 };
 
-use crate::browser::process;
+use crate::browser::process::{self, CellUser, NotCellUser};
 
 /// Numbers that distributions keep free for short-lived users.
 pub const DEFAULT_USERS: RangeInclusive<u32> = 61184..=65519;
@@ -24,7 +24,7 @@ const CLAIMS: &str = "/run/hallpass/users";
 /// The right to use a number; given back when dropped, also by death.
 #[derive(Debug)]
 pub struct Claim {
-    user: u32,
+    user: CellUser,
     path: PathBuf,
     _file: File,
 }
@@ -35,9 +35,12 @@ pub enum ClaimError {
     /// All taken.
     #[error("no user of {}..={} is free; end some sessions, or widen `cell.users`", .0.start(), .0.end())]
     NoneFree(RangeInclusive<u32>),
-    /// The range has root or the broker in it.
-    #[error("`cell.users` {}..={} is empty or has root in it; choose numbers that no account has", .0.start(), .0.end())]
-    BadRange(RangeInclusive<u32>),
+    /// Nothing is in the range.
+    #[error("`cell.users` {}..={} is empty; choose numbers that no account has", .0.start(), .0.end())]
+    EmptyRange(RangeInclusive<u32>),
+    /// The range has a number that no cell may have.
+    #[error("`cell.users` has a number that it must not have")]
+    BadRange(#[from] NotCellUser),
     /// The folder of claims cannot be used.
     #[error("cannot keep claims in `{CLAIMS}`; it must be a folder of root with mode 0700")]
     Folder(#[source] io::Error),
@@ -51,8 +54,8 @@ impl Claim {
     /// None is free, or claims cannot be kept.
     pub fn any(range: &RangeInclusive<u32>) -> Result<Self, ClaimError> {
         let (first, last) = (*range.start(), *range.end());
-        if range.contains(&0) || range.is_empty() {
-            return Err(ClaimError::BadRange(range.clone()));
+        if range.is_empty() {
+            return Err(ClaimError::EmptyRange(range.clone()));
         }
         let folder = folder().map_err(ClaimError::Folder)?;
         // Begin anywhere: a number rests before it is used again.
@@ -62,8 +65,8 @@ impl Claim {
         let begin = u64::from_ne_bytes(draw) % count;
         for step in 0..count {
             let offset = u32::try_from((begin + step) % count).unwrap_or(0);
-            let Some(claim) = Self::take(&folder, first + offset).map_err(ClaimError::Folder)?
-            else {
+            let user = CellUser::try_from(first + offset)?;
+            let Some(claim) = Self::take(&folder, user).map_err(ClaimError::Folder)? else {
                 continue;
             };
             if !is_in_use(claim.user) {
@@ -77,19 +80,19 @@ impl Claim {
     ///
     /// # Errors
     /// Claims cannot be kept.
-    pub fn this(user: u32) -> Result<Option<Self>, ClaimError> {
+    pub fn this(user: CellUser) -> Result<Option<Self>, ClaimError> {
         let folder = folder().map_err(ClaimError::Folder)?;
         Self::take(&folder, user).map_err(ClaimError::Folder)
     }
 
     /// The number, of the user and of the group.
     #[must_use]
-    pub const fn user(&self) -> u32 {
+    pub const fn user(&self) -> CellUser {
         self.user
     }
 
-    fn take(folder: &Path, user: u32) -> io::Result<Option<Self>> {
-        let path = folder.join(user.to_string());
+    fn take(folder: &Path, user: CellUser) -> io::Result<Option<Self>> {
+        let path = folder.join(user.number().to_string());
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -140,10 +143,13 @@ fn folder() -> io::Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-fn is_in_use(user: u32) -> bool {
+fn is_in_use(user: CellUser) -> bool {
     // An account that cannot be looked up counts as one.
-    let has_account = !matches!(User::from_uid(Uid::from_raw(user)), Ok(None));
-    has_account || process::all().iter().any(|p| p.users.contains(&user))
+    let has_account = !matches!(User::from_uid(Uid::from_raw(user.number())), Ok(None));
+    has_account
+        || process::all()
+            .iter()
+            .any(|p| p.users.contains(&user.number()))
 }
 
 #[cfg(test)]
@@ -157,10 +163,7 @@ mod tests {
 
     #[test]
     fn root_is_never_in_the_range() {
-        assert!(matches!(
-            Claim::any(&(0..=10)),
-            Err(ClaimError::BadRange(_))
-        ));
+        assert!(matches!(Claim::any(&(0..=0)), Err(ClaimError::BadRange(_))));
     }
 
     #[test]
@@ -175,15 +178,23 @@ mod tests {
             .unwrap();
         let first = Claim::any(&RANGE).unwrap();
         let second = Claim::any(&RANGE).unwrap();
-        let mut users = [first.user(), second.user()];
+        let mut users = [first.user().number(), second.user().number()];
         users.sort_unstable();
         assert_eq!(users, [70_001, 70_003]);
         assert!(matches!(Claim::any(&RANGE), Err(ClaimError::NoneFree(_))));
-        assert!(Claim::this(70_001).unwrap().is_none());
+        assert!(
+            Claim::this(CellUser::try_from(70_001).unwrap())
+                .unwrap()
+                .is_none()
+        );
         process.kill().unwrap();
         process.wait().unwrap();
-        assert_eq!(Claim::any(&RANGE).unwrap().user(), 70_002);
+        assert_eq!(Claim::any(&RANGE).unwrap().user().number(), 70_002);
         drop((first, second));
-        assert!(Claim::this(70_001).unwrap().is_some());
+        assert!(
+            Claim::this(CellUser::try_from(70_001).unwrap())
+                .unwrap()
+                .is_some()
+        );
     }
 }

@@ -141,6 +141,9 @@ fn add_files(mut ruleset: RulesetCreated, plan: &Plan) -> Result<RulesetCreated,
     }
     ruleset = add(ruleset, Path::new("/dev/shm"), shared)?;
     ruleset = add(ruleset, Path::new("/proc"), processes)?;
+    if let Some(folder) = plan.program.parent() {
+        ruleset = add(ruleset, folder, read)?;
+    }
     add(ruleset, &plan.profile, own)
 }
 

@@ -56,7 +56,8 @@ pub struct Plan {
     pub profile: PathBuf,
     /// Its user and group; none keeps the broker's.
     pub user: Option<u32>,
-    /// Folders it may execute programs from (beside the dynamic loader).
+    /// Programs, or folders of programs, that it may execute (beside the dynamic
+    /// loader).
     pub execute: Vec<PathBuf>,
     /// TCP ports it may connect to.
     pub connect: Vec<u16>,
@@ -140,12 +141,6 @@ impl Default for Limits {
 // === impl Plan ===
 
 impl Plan {
-    /// The private folder for temporary files.
-    #[must_use]
-    pub fn temporary(&self) -> PathBuf {
-        self.profile.join("tmp")
-    }
-
     /// The whole environment of the browser.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
@@ -155,7 +150,9 @@ impl Plan {
             ("HOME", self.profile.clone()),
             ("LANG", PathBuf::from(&self.language)),
             ("TZ", PathBuf::from(&self.timezone)),
-            ("TMPDIR", self.temporary()),
+            // Through the working folder, which is the profile: Chromium binds a
+            // socket in there, whose path may have 107 bytes.
+            ("TMPDIR", Path::new("/proc/self/cwd/tmp").to_owned()),
             ("XDG_CACHE_HOME", own("xdg/cache")),
             ("XDG_CONFIG_HOME", own("xdg/config")),
             ("XDG_DATA_HOME", own("xdg/data")),

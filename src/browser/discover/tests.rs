@@ -2,10 +2,20 @@ use std::{ffi::OsString, fs};
 
 use super::*;
 
+// Written by another process: were it open for writing here while another test
+// forks, it could not be executed.
 fn program(folder: &Path, name: &str, body: &str) -> PathBuf {
     let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let written = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"",
+            "sh",
+        ])
+        .args([path.as_os_str(), OsStr::new(body)])
+        .status()
+        .unwrap();
+    assert!(written.success());
     path
 }
 

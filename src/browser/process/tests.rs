@@ -99,3 +99,66 @@ fn an_orphan_is_known_by_its_profile_alone() {
     other.kill().unwrap();
     other.wait().unwrap();
 }
+
+fn table() -> Vec<Process> {
+    let process = |pid, parent, session, user| Process {
+        pid,
+        start: 100 + u64::try_from(pid).unwrap(),
+        parent,
+        group: session,
+        session,
+        users: [user; 4],
+        is_gone: false,
+    };
+    vec![
+        process(1, 0, 1, 0),
+        process(10, 1, 10, 0),
+        process(11, 10, 10, 0),
+        process(20, 11, 20, 61_200),
+        process(21, 20, 20, 61_200),
+        process(22, 1, 22, 61_200),
+        process(30, 1, 30, 61_201),
+    ]
+}
+
+#[test]
+fn a_user_of_a_cell_is_never_root_or_the_brokers_own() {
+    for number in [0, 1, 1000, 9_999, geteuid().as_raw(), u32::MAX] {
+        assert!(CellUser::try_from(number).is_err(), "{number}");
+        let json = serde_json::from_str::<CellUser>(&number.to_string());
+        assert!(json.is_err(), "{number}");
+    }
+    assert_eq!(CellUser::try_from(61_200).unwrap().number(), 61_200);
+}
+
+#[test]
+fn by_user_all_of_the_cell_and_nobody_else_is_meant() {
+    let mark = Mark {
+        leader: Some((20, 120)),
+        user: Some(CellUser(61_200)),
+        profile: "/nonexistent".into(),
+    };
+    let pids: Vec<i32> = mark.among(&table()).iter().map(|p| p.pid).collect();
+    assert_eq!(pids, [20, 21, 22]);
+}
+
+#[test]
+fn the_broker_and_all_above_it_are_recognised() {
+    let table = table();
+    let above: Vec<i32> = table
+        .iter()
+        .filter(|p| is_above(p, 11, &table))
+        .map(|p| p.pid)
+        .collect();
+    assert_eq!(above, [1, 10, 11]);
+}
+
+#[test]
+fn a_mark_that_fits_this_process_ends_nobody() {
+    let own = start_of(me()).unwrap();
+    let mark = mark(Some((me(), own)), Path::new("/nonexistent"));
+    assert!(matches!(
+        mark.exterminate(PATIENCE),
+        Err(ExterminateError::FitsBroker)
+    ));
+}
