@@ -1,6 +1,7 @@
 //! Hallpass: a browser-automation session isolation broker.
 
 pub mod broker;
+pub mod browser;
 pub mod cdp;
 pub mod clock;
 pub mod demo;

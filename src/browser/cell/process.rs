@@ -1,0 +1,119 @@
+//! The processes of a running cell.
+
+use std::{io, process::ExitStatus, time::Duration};
+
+use tokio::{
+    sync::{Mutex, watch},
+    task::spawn_blocking,
+};
+
+use super::{CellFolder, Claim};
+use crate::browser::process::{ExterminateError, Mark};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A cell's processes, user and folder. All end with it.
+#[derive(Debug)]
+pub struct CellProcess {
+    mark: Mark,
+    folder: CellFolder,
+    exit: watch::Receiver<Option<ExitStatus>>,
+    claim: Mutex<Claimed>,
+}
+
+/// Why a cell could not be ended wholly.
+#[derive(Debug, thiserror::Error)]
+pub enum KillError {
+    /// Processes remain.
+    #[error(transparent)]
+    Processes(#[from] ExterminateError),
+    /// All processes are gone; its folder is not.
+    #[error("cannot remove the folder of the cell; remove it by hand, or restart the broker")]
+    Folder(#[from] io::Error),
+}
+
+#[derive(Debug)]
+enum Claimed {
+    Running(#[expect(dead_code, reason = "held until the cell is gone")] Option<Claim>),
+    Gone,
+}
+
+impl CellProcess {
+    pub(super) fn new(
+        mark: Mark,
+        folder: CellFolder,
+        claim: Option<Claim>,
+        exit: watch::Receiver<Option<ExitStatus>>,
+    ) -> Self {
+        Self {
+            mark,
+            folder,
+            exit,
+            claim: Mutex::new(Claimed::Running(claim)),
+        }
+    }
+
+    /// Waits until the browser's first process has ended; answers how, where
+    /// that is known. What else is left of the cell needs [`kill`](Self::kill).
+    pub async fn exited(&self) -> Option<ExitStatus> {
+        let mut exit = self.exit.clone();
+        exit.wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|status| *status)
+    }
+
+    /// Ends every process of the cell with SIGKILL, waits until none is left,
+    /// removes its folder, and gives its user back. Again is fine.
+    ///
+    /// # Errors
+    /// A process does not die, or the folder cannot be removed.
+    pub async fn kill(&self) -> Result<(), KillError> {
+        let mut claim = self.claim.lock().await;
+        if matches!(*claim, Claimed::Gone) {
+            return Ok(());
+        }
+        let (mark, folder) = (self.mark.clone(), self.folder.clone());
+        spawn_blocking(move || end(&mark, &folder, PATIENCE))
+            .await
+            .map_err(io::Error::other)??;
+        *claim = Claimed::Gone;
+        Ok(())
+    }
+
+    /// By what its processes are known.
+    #[must_use]
+    pub const fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    /// The number of the browser's first process.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.mark.leader.map(|(pid, _)| pid)
+    }
+
+    /// Its place on disk.
+    #[must_use]
+    pub const fn folder(&self) -> &CellFolder {
+        &self.folder
+    }
+}
+
+impl Drop for CellProcess {
+    fn drop(&mut self) {
+        if matches!(self.claim.get_mut(), Claimed::Gone) {
+            return;
+        }
+        if let Err(error) = end(&self.mark, &self.folder, LAST_PATIENCE) {
+            tracing::error!(folder = %self.folder.path().display(), %error, "a cell was dropped and is not wholly gone");
+        }
+    }
+}
+
+fn end(mark: &Mark, folder: &CellFolder, patience: Duration) -> Result<(), KillError> {
+    mark.exterminate(patience)?;
+    folder.remove()?;
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! What a launched cell is.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use hallpass::browser::{
+    cell::{Cell, LaunchError},
+    cell_exec::{Layer, Limits, Plan},
+    process::Process,
+};
+
+use super::{LAUNCHER, Page, Place, browsers, is_root, mode};
+
+fn status(pid: i32, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_renderer(process: &Process) -> bool {
+    fs::read_to_string(format!("/proc/{}/cmdline", process.pid))
+        .is_ok_and(|line| line.contains("--type=renderer"))
+}
+
+// The inodes of sockets that any process of the cell holds.
+fn sockets(living: &[Process]) -> BTreeSet<String> {
+    living
+        .iter()
+        .filter_map(|process| fs::read_dir(format!("/proc/{}/fd", process.pid)).ok())
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter_map(|link| {
+            let link = link.to_str()?.strip_prefix("socket:[")?;
+            Some(link.strip_suffix(']')?.to_owned())
+        })
+        .collect()
+}
+
+fn listening() -> BTreeSet<String> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .flat_map(|path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            text.lines()
+                .map(|line| line.split_ascii_whitespace().map(str::to_owned).collect())
+                .filter(|fields: &Vec<String>| fields.get(3).is_some_and(|state| state == "0A"))
+                .filter_map(|fields| fields.get(9).cloned())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn both_kinds_launch_confined_and_evaluate() {
+    for browser in browsers().await {
+        let place = Place::new();
+        let cell = Cell::launch(place.spec(&browser)).await.unwrap();
+        assert!(
+            cell.version.product.ends_with(&browser.version),
+            "{:?}",
+            cell.version
+        );
+        let missing: Vec<_> = cell.confinement.missing.keys().collect();
+        assert!(
+            missing
+                .iter()
+                .all(|layer| **layer == Layer::User && !is_root()),
+            "{missing:?}"
+        );
+
+        let mut page = Page::open(cell, None).await;
+        assert_eq!(page.evaluate("[6 * 7, document.title].join()").await, "42,");
+
+        let living = page.cell.process.mark().living();
+        let first = page.cell.process.pid().unwrap();
+        let of_first = |name| status(first, name);
+        let renderer = living
+            .iter()
+            .find(|p| is_renderer(p))
+            .expect("a renderer")
+            .pid;
+        // Its own sandbox is on: another process namespace, more filters.
+        assert!(status(renderer, "NSpid:").len() >= 2);
+        let filters = |pid| status(pid, "Seccomp_filters:")[0].parse::<u32>().unwrap();
+        assert!(filters(renderer) > filters(first));
+        let other_user_namespace = fs::read_link(format!("/proc/{renderer}/ns/user"));
+        if is_root() {
+            let ours = fs::read_link("/proc/self/ns/user").unwrap();
+            assert_ne!(other_user_namespace.unwrap(), ours);
+            let user = page.cell.process.mark().user.unwrap().number();
+            assert!(living.iter().all(|p| p.users == [user; 4]), "{living:?}");
+            assert_eq!(of_first("Gid:"), vec![user.to_string(); 4]);
+        }
+        for process in &living {
+            assert_eq!(status(process.pid, "NoNewPrivs:"), ["1"]);
+            assert_eq!(status(process.pid, "Seccomp:"), ["2"]);
+            assert!(status(process.pid, "Groups:").is_empty() || !is_root());
+        }
+        // Nothing listens.
+        let sockets = sockets(&living);
+        assert!(!sockets.is_empty());
+        assert!(sockets.is_disjoint(&listening()));
+        assert!(
+            !page
+                .cell
+                .process
+                .folder()
+                .profile()
+                .join("DevToolsActivePort")
+                .exists()
+        );
+
+        page.end().await;
+        place.assert_empty();
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_the_brokers_environment_or_descriptors_goes_in() {
+    for browser in browsers().await {
+        let place = Place::new();
+        let secret = fs::File::open("/etc/passwd").unwrap();
+        // As a library that forgets close-on-exec would leave it.
+        nix::fcntl::fcntl(
+            &secret,
+            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+        )
+        .unwrap();
+        let cell = Cell::launch(place.spec(&browser)).await.unwrap();
+        let pid = cell.process.pid().unwrap();
+        let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+        let mut names: Vec<_> = environment
+            .split_terminator('\0')
+            .map(|pair| pair.split_once('=').unwrap().0)
+            // Set by the browser for its own children.
+            .filter(|name| !name.starts_with("CHROME_") && !name.starts_with("SBX_"))
+            .collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "HOME",
+                "LANG",
+                "PATH",
+                "TMPDIR",
+                "TZ",
+                "XDG_CACHE_HOME",
+                "XDG_CONFIG_HOME",
+                "XDG_DATA_HOME",
+                "XDG_RUNTIME_DIR",
+                "XDG_STATE_HOME",
+            ]
+        );
+        let open: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+            .collect();
+        assert!(
+            !open.iter().any(|path| path == Path::new("/etc/passwd")),
+            "{open:?}"
+        );
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core"))
+            .unwrap();
+        assert!(core.contains(" 0 "), "{core}");
+        cell.process.kill().await.unwrap();
+        drop(secret);
+    }
+}
+
+#[tokio::test]
+async fn two_cells_have_two_users() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let browser = browsers().await.remove(0);
+    let (one, two) = tokio::join!(
+        Cell::launch(place.spec(&browser)),
+        Cell::launch(place.spec(&browser))
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_ne!(one.process.mark().user, two.process.mark().user);
+    // And neither can read the other's record or profile: both are closed.
+    let record = one.process.folder().path().join("cell.json");
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(fs::metadata(&record).unwrap().uid(), 0);
+    one.process.kill().await.unwrap();
+    assert!(!two.process.mark().living().is_empty());
+    two.process.kill().await.unwrap();
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_browser_that_dies_while_starting_gives_its_last_words() {
+    let place = Place::new();
+    let (_folder, script) = script("echo No usable sandbox! >&2; exit 7");
+    let mut browser = browsers().await.remove(0);
+    browser.path = script;
+    let error = Cell::launch(place.spec(&browser)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, LaunchError::Ended { .. }), "{error:?}");
+    assert!(text.contains("exit status: 7"), "{text}");
+    assert!(
+        text.contains("No usable sandbox!") && text.contains("user namespaces"),
+        "{text}"
+    );
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_browser_that_says_nothing_is_ended_in_time() {
+    let place = Place::new();
+    let (_folder, script) = script("echo waiting >&2; exec sleep 600");
+    let mut browser = browsers().await.remove(0);
+    browser.path = script;
+    let mut spec = place.spec(&browser);
+    spec.timeout = std::time::Duration::from_secs(2);
+    let error = Cell::launch(spec).await.unwrap_err();
+    assert!(matches!(error, LaunchError::Silent { .. }), "{error:?}");
+    assert!(error.to_string().contains("waiting"), "{error}");
+    place.assert_empty();
+}
+
+#[tokio::test]
+async fn a_required_layer_that_is_missing_stops_the_launch() {
+    let place = Place::new();
+    let browser = browsers().await.remove(0);
+    let error = Cell::launch_with(place.spec(&browser), |plan| {
+        plan.layers.remove(&Layer::Syscalls);
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, LaunchError::Refused(_)), "{error:?}");
+    assert!(error.to_string().contains("syscalls"), "{error}");
+    place.assert_empty();
+}
+
+// A program in a folder of its own that any user can run. Written by another
+// process: were it open for writing here while another test forks, it could not
+// be executed.
+fn script(body: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), mode(0o755)).unwrap();
+    let path = folder.path().join("chromium");
+    let written = Command::new("sh")
+        .args([
+            "-c",
+            "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"",
+            "sh",
+        ])
+        .args([path.as_os_str(), body.as_ref()])
+        .status()
+        .unwrap();
+    assert!(written.success());
+    (folder, path)
+}
+
+// The launcher alone, without a cell around it.
+#[test]
+fn a_launcher_that_is_told_to_be_root_refuses() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan {
+        broker: std::process::id(),
+        program: "/bin/true".into(),
+        arguments: Vec::new(),
+        profile: folder.path().to_owned(),
+        user: Some(0),
+        execute: Vec::new(),
+        connect: Vec::new(),
+        layers: BTreeSet::new(),
+        require: BTreeSet::new(),
+        limits: Limits::default(),
+        language: "C".to_owned(),
+        timezone: "UTC".to_owned(),
+    };
+    let mut launcher = Command::new(LAUNCHER)
+        .arg("cell-exec")
+        .arg(serde_json::to_string(&plan).unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    launcher.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let output = launcher.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("never runs as root"), "{text}");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_the_cell_cannot_pass_is_named() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    fs::set_permissions(place.data.path(), mode(0o700)).unwrap();
+    let browser = browsers().await.remove(0);
+    let error = Cell::launch(place.spec(&browser)).await.unwrap_err();
+    let text = format!("{:#}", anyhow::Error::from(error));
+    assert!(text.contains("chmod o+x"), "{text}");
+    place.assert_empty();
+}
+
+#[test]
+fn the_launcher_refuses_to_run_without_a_broker() {
+    for arguments in [vec!["cell-exec"], vec!["cell-exec", "{}"]] {
+        let output = std::process::Command::new(LAUNCHER)
+            .args(&arguments)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(125));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("started by the broker"));
+    }
+}
