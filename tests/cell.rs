@@ -27,6 +27,8 @@ use uuid::Uuid;
 mod containment;
 #[path = "cell/endings.rs"]
 mod endings;
+#[path = "cell/launcher.rs"]
+mod launcher;
 #[path = "cell/launching.rs"]
 mod launching;
 
