@@ -1,6 +1,14 @@
 //! Cells with real browsers of both kinds. As root they get users of their own;
 //! otherwise what needs root is not asked.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test"
+)]
+
 use std::{
     fs,
     io::{Read, Write},
@@ -33,7 +41,7 @@ mod launcher;
 mod launching;
 
 const LAUNCHER: &str = env!("CARGO_BIN_EXE_hallpass");
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A data folder that users of cells can pass, and a port that refuses.
 struct Place {
@@ -122,7 +130,10 @@ impl Page {
         let target = page.ask(None, "Target.createTarget", target).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = page.ask(None, "Target.attachToTarget", attach).await;
-        page.session = attached["sessionId"].as_str().unwrap().to_owned();
+        attached["sessionId"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut page.session);
         page
     }
 

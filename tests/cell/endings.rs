@@ -83,7 +83,7 @@ async fn play_broker() {
         "cell {}",
         serde_json::to_string(&cell.process.mark().leader).unwrap()
     );
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -193,7 +194,6 @@ async fn two_cells_have_two_users() {
     assert_ne!(one.process.mark().user, two.process.mark().user);
     // And neither can read the other's record or profile: both are closed.
     let record = one.process.folder().path().join("cell.json");
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(&record).unwrap().uid(), 0);
     one.process.kill().await.unwrap();
     assert!(!two.process.mark().living().is_empty());
