@@ -51,7 +51,11 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    fn new_in(folder: &Path) -> Self {
+        let data = tempfile::tempdir_in(folder).unwrap();
         fs::set_permissions(data.path(), mode(0o711)).unwrap();
         Self {
             data,
