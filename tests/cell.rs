@@ -1,6 +1,14 @@
 //! Cells with real browsers of both kinds. As root they get users of their own;
 //! otherwise what needs root is not asked.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test"
+)]
+
 use std::{
     fs,
     io::{Read, Write},
@@ -27,11 +35,13 @@ use uuid::Uuid;
 mod containment;
 #[path = "cell/endings.rs"]
 mod endings;
+#[path = "cell/launcher.rs"]
+mod launcher;
 #[path = "cell/launching.rs"]
 mod launching;
 
 const LAUNCHER: &str = env!("CARGO_BIN_EXE_hallpass");
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A data folder that users of cells can pass, and a port that refuses.
 struct Place {
@@ -41,7 +51,11 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    fn new_in(folder: &Path) -> Self {
+        let data = tempfile::tempdir_in(folder).unwrap();
         fs::set_permissions(data.path(), mode(0o711)).unwrap();
         Self {
             data,
@@ -120,7 +134,10 @@ impl Page {
         let target = page.ask(None, "Target.createTarget", target).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = page.ask(None, "Target.attachToTarget", attach).await;
-        page.session = attached["sessionId"].as_str().unwrap().to_owned();
+        attached["sessionId"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut page.session);
         page
     }
 

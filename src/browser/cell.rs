@@ -364,7 +364,7 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Makes one end of a pipe the runtime's.
+/// Two pipes: the browser's ends are plain, the broker's are the runtime's.
 fn ends() -> io::Result<(io::PipeReader, PipeWriter, PipeReader, io::PipeWriter)> {
     let (theirs_in, ours_out) = io::pipe()?;
     let (ours_in, theirs_out) = io::pipe()?;

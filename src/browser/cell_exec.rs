@@ -4,7 +4,7 @@
 //!
 //! So nothing runs between `fork` and `exec` in the broker, and every layer is
 //! in place before the first instruction of Chromium. Descriptors 0 to 4 go
-//! through: 3 and 4 are the DevTools pipe.
+//! through: 3 and 4 are the `DevTools` pipe.
 
 mod apply;
 mod landlock;

@@ -1,4 +1,4 @@
-//! DevTools messages over a pair of pipes: each ends with a NUL byte.
+//! `DevTools` messages over a pair of pipes: each ends with a NUL byte.
 
 use std::{
     io,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -56,7 +56,7 @@ async fn probe_cell(browser: Browser, launcher: &Path, data_dir: &Path) -> Vec<F
         .and_then(|(port, deny)| {
             let id = CellId::from_uuid(Uuid::now_v7());
             let mut spec = CellSpec::new(id, browser, data_dir, port, Vec::new())?;
-            spec.launcher = launcher.to_owned();
+            launcher.clone_into(&mut spec.launcher);
             spec.require.clear();
             Ok((spec, deny))
         });
@@ -93,25 +93,27 @@ async fn probe_cell(browser: Browser, launcher: &Path, data_dir: &Path) -> Vec<F
 /// beyond the cell's: Chromium's own sandbox at work.
 async fn sandbox(cell: &mut Cell) -> Finding {
     let seen = match open_page(cell).await {
+        Ok(()) => sandbox_of(cell),
         Err(error) => Err(error.to_string()),
-        Ok(()) => {
-            let living = cell.process.mark().living();
-            let ours = cell.process.pid().map_or(0, filters);
-            match living.iter().find(|process| is_renderer(process)) {
-                None => Err("no renderer was seen".to_owned()),
-                Some(renderer) if namespaces(renderer.pid) < 2 => {
-                    Err("the renderer is in the same process namespace".to_owned())
-                }
-                Some(renderer) if filters(renderer.pid) <= ours => {
-                    Err("the renderer has no system call filter of its own".to_owned())
-                }
-                Some(_) => Ok("the renderer is in namespaces and filters of its own".to_owned()),
-            }
-        }
     };
     finding("sandbox", seen, || {
         "allow unprivileged user namespaces: `sysctl -w user.max_user_namespaces=15000`".to_owned()
     })
+}
+
+fn sandbox_of(cell: &Cell) -> Result<String, String> {
+    let living = cell.process.mark().living();
+    let renderer = living
+        .iter()
+        .find(|process| is_renderer(process))
+        .ok_or("no renderer was seen")?;
+    if namespaces(renderer.pid) < 2 {
+        return Err("the renderer is in the same process namespace".to_owned());
+    }
+    if filters(renderer.pid) <= cell.process.pid().map_or(0, filters) {
+        return Err("the renderer has no system call filter of its own".to_owned());
+    }
+    Ok("the renderer is in namespaces and filters of its own".to_owned())
 }
 
 async fn open_page(cell: &mut Cell) -> Result<(), AskError> {
@@ -123,10 +125,11 @@ async fn open_page(cell: &mut Cell) -> Result<(), AskError> {
             &json!({ "url": "about:blank" }),
         )
         .await?;
-    let attach = json!({ "targetId": page["targetId"], "flatten": true });
+    let attach = json!({ "targetId": page.get("targetId"), "flatten": true });
     let attached = cell.ask(3, None, "Target.attachToTarget", &attach).await?;
-    let session = attached["sessionId"]
-        .as_str()
+    let session = attached
+        .get("sessionId")
+        .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned();
     let script = json!({ "expression": "1" });

@@ -99,10 +99,6 @@ const COMMON: &[(&str, &str)] = &[
     ),
     ("--disable-breakpad", "no minidump holds a cookie"),
     (
-        "--disable-crashpad-for-testing",
-        "no minidump holds a cookie: the name that Chromium obeys",
-    ),
-    (
         "--disable-crash-reporter",
         "no minidump holds a cookie: the name that the shell obeys",
     ),

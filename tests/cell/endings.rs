@@ -74,7 +74,8 @@ async fn play_broker() {
     let Some(data) = std::env::var_os(PLAY_BROKER) else {
         return;
     };
-    let place = Place::new();
+    // Its own folder too lies in the one that is cleaned up after it.
+    let place = Place::new_in(data.as_ref());
     let mut spec = place.spec(&browsers().await.remove(0));
     spec.data_dir = data.into();
     let _lock = DataLock::take(&spec.data_dir).unwrap();
@@ -83,7 +84,7 @@ async fn play_broker() {
         "cell {}",
         serde_json::to_string(&cell.process.mark().leader).unwrap()
     );
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(2)).await;
 }
 
 #[tokio::test]

@@ -3,18 +3,18 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use hallpass::browser::{
     cell::{Cell, LaunchError},
-    cell_exec::{Layer, Limits, Plan},
+    cell_exec::Layer,
     process::Process,
 };
 
-use super::{LAUNCHER, Page, Place, browsers, is_root, mode};
+use super::{Page, Place, browsers, is_root, mode};
 
 fn status(pid: i32, name: &str) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -194,7 +194,6 @@ async fn two_cells_have_two_users() {
     assert_ne!(one.process.mark().user, two.process.mark().user);
     // And neither can read the other's record or profile: both are closed.
     let record = one.process.folder().path().join("cell.json");
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(&record).unwrap().uid(), 0);
     one.process.kill().await.unwrap();
     assert!(!two.process.mark().living().is_empty());
@@ -267,42 +266,6 @@ fn script(body: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-// The launcher alone, without a cell around it.
-#[test]
-fn a_launcher_that_is_told_to_be_root_refuses() {
-    if !is_root() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let plan = Plan {
-        broker: std::process::id(),
-        program: "/bin/true".into(),
-        arguments: Vec::new(),
-        profile: folder.path().to_owned(),
-        user: Some(0),
-        execute: Vec::new(),
-        connect: Vec::new(),
-        layers: BTreeSet::new(),
-        require: BTreeSet::new(),
-        limits: Limits::default(),
-        language: "C".to_owned(),
-        timezone: "UTC".to_owned(),
-    };
-    let mut launcher = Command::new(LAUNCHER)
-        .arg("cell-exec")
-        .arg(serde_json::to_string(&plan).unwrap())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    launcher.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let output = launcher.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(125));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("never runs as root"), "{text}");
-}
-
 #[tokio::test]
 async fn a_data_folder_that_the_cell_cannot_pass_is_named() {
     if !is_root() {
@@ -315,17 +278,4 @@ async fn a_data_folder_that_the_cell_cannot_pass_is_named() {
     let text = format!("{:#}", anyhow::Error::from(error));
     assert!(text.contains("chmod o+x"), "{text}");
     place.assert_empty();
-}
-
-#[test]
-fn the_launcher_refuses_to_run_without_a_broker() {
-    for arguments in [vec!["cell-exec"], vec!["cell-exec", "{}"]] {
-        let output = std::process::Command::new(LAUNCHER)
-            .args(&arguments)
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(125));
-        assert!(String::from_utf8_lossy(&output.stderr).contains("started by the broker"));
-    }
 }
