@@ -5,10 +5,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::redact::{IsLent, is_credential_header};
-use crate::{
-    broker::lease::Leases,
-    model::time::Now,
-};
+use crate::{broker::lease::Leases, model::time::Now};
 
 /// What a command is checked against.
 pub struct Around<'a> {
@@ -51,7 +48,11 @@ use Checked::{Answer, Forward, Refuse};
 
 /// Checks a command, rewriting `params` in place. `None`: no check is written
 /// for it, so it is refused.
-pub fn check(method: &str, params: &mut Map<String, Value>, around: &Around<'_>) -> Option<Checked> {
+pub fn check(
+    method: &str,
+    params: &mut Map<String, Value>,
+    around: &Around<'_>,
+) -> Option<Checked> {
     let checked = match method {
         "Page.navigate" => navigable(params.get("url")),
         "Browser.setPermission" | "Browser.grantPermissions" | "Browser.resetPermissions" => {
@@ -159,7 +160,12 @@ pub fn navigable(url: Option<&Value>) -> Checked {
     }
     // What is no absolute URL is an error page in a browser, never a file.
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https" | "data" | "blob") || url.as_str() == "about:blank" => Forward,
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https" | "data" | "blob")
+                || url.as_str() == "about:blank" =>
+        {
+            Forward
+        }
         Ok(url) => Refuse(format!(
             "pages cannot go to `{}:` addresses; http, https, data, blob and about:blank are possible",
             url.scheme()
@@ -182,11 +188,25 @@ fn own_context(params: &mut Map<String, Value>, around: &Around<'_>) -> Option<C
 
 fn permission(params: &Map<String, Value>, around: &Around<'_>) -> Checked {
     const HARMLESS: [&str; 12] = [
-        "geolocation", "midi", "notifications", "sensors", "backgroundSync", "background-sync",
-        "accelerometer", "gyroscope", "magnetometer", "storage-access", "persistent-storage", "durableStorage",
+        "geolocation",
+        "midi",
+        "notifications",
+        "sensors",
+        "backgroundSync",
+        "background-sync",
+        "accelerometer",
+        "gyroscope",
+        "magnetometer",
+        "storage-access",
+        "persistent-storage",
+        "durableStorage",
     ];
     let mut wanted = Vec::new();
-    if let Some(name) = params.get("permission").and_then(|p| p.get("name")).and_then(Value::as_str) {
+    if let Some(name) = params
+        .get("permission")
+        .and_then(|p| p.get("name"))
+        .and_then(Value::as_str)
+    {
         let setting = params.get("setting").and_then(Value::as_str);
         if setting == Some("granted") {
             wanted.push(name);
@@ -196,7 +216,9 @@ fn permission(params: &Map<String, Value>, around: &Around<'_>) -> Checked {
         wanted.extend(list.iter().map(|name| name.as_str().unwrap_or("?")));
     }
     if let Some(name) = wanted.iter().find(|name| !HARMLESS.contains(name)) {
-        return Refuse(format!("the permission `{name}` cannot be granted in a lent session"));
+        return Refuse(format!(
+            "the permission `{name}` cannot be granted in a lent session"
+        ));
     }
     match params.get("origin") {
         None => Forward,
@@ -204,7 +226,11 @@ fn permission(params: &Map<String, Value>, around: &Around<'_>) -> Checked {
     }
 }
 
-fn download_behavior(method: &str, params: &mut Map<String, Value>, around: &Around<'_>) -> Checked {
+fn download_behavior(
+    method: &str,
+    params: &mut Map<String, Value>,
+    around: &Around<'_>,
+) -> Checked {
     let browser = method.starts_with("Browser.");
     if browser {
         if let Some(refused) = own_context(params, around) {
@@ -217,7 +243,10 @@ fn download_behavior(method: &str, params: &mut Map<String, Value>, around: &Aro
         }
         Some("allow" | "allowAndName" | "default") => {
             // Names by id: a page cannot choose where in the folder it writes.
-            params.insert("behavior".into(), if browser { "allowAndName" } else { "allow" }.into());
+            params.insert(
+                "behavior".into(),
+                if browser { "allowAndName" } else { "allow" }.into(),
+            );
             params.insert("downloadPath".into(), around.downloads.into());
         }
         _ => return Refuse("`behavior` is expected to be deny, allow or allowAndName".into()),
@@ -306,9 +335,13 @@ fn continue_request(params: &mut Map<String, Value>) -> Checked {
 fn strip_response_headers(params: &mut Map<String, Value>) {
     if let Some(Value::Array(headers)) = params.get_mut("responseHeaders") {
         headers.retain(|header| {
-            header.get("name").and_then(Value::as_str).is_some_and(|name| {
-                !name.eq_ignore_ascii_case("set-cookie") && !name.eq_ignore_ascii_case("clear-site-data")
-            })
+            header
+                .get("name")
+                .and_then(Value::as_str)
+                .is_some_and(|name| {
+                    !name.eq_ignore_ascii_case("set-cookie")
+                        && !name.eq_ignore_ascii_case("clear-site-data")
+                })
         });
     }
     // The same list in its second, binary form could not be looked into.
@@ -317,17 +350,30 @@ fn strip_response_headers(params: &mut Map<String, Value>) {
 
 fn is_forbidden_header(name: &str) -> bool {
     is_credential_header(name)
-        || ["host", "origin", "content-length", "transfer-encoding", "connection", "upgrade", "forwarded"]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known))
+        || [
+            "host",
+            "origin",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "upgrade",
+            "forwarded",
+        ]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
         || ["proxy-", "sec-", "x-forwarded-", "x-http-method"]
             .iter()
-            .any(|prefix| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+            .any(|prefix| {
+                name.get(..prefix.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
         || name.eq_ignore_ascii_case("x-method-override")
 }
 
 fn in_scope(url: Option<&Value>, around: &Around<'_>) -> Checked {
-    let url = url.and_then(Value::as_str).and_then(|text| Url::parse(text).ok());
+    let url = url
+        .and_then(Value::as_str)
+        .and_then(|text| Url::parse(text).ok());
     match url {
         Some(url) if around.leases.covers_page(&url, around.now) => Forward,
         _ => Refuse("that address is not in the scope of an open delegation".into()),
@@ -336,13 +382,21 @@ fn in_scope(url: Option<&Value>, around: &Around<'_>) -> Checked {
 
 /// Commands that name a storage key, origin or registration.
 fn is_storage(method: &str) -> bool {
-    ["CacheStorage.", "DOMStorage.", "IndexedDB.", "ServiceWorker.", "Storage."]
-        .iter()
-        .any(|domain| method.starts_with(domain))
+    [
+        "CacheStorage.",
+        "DOMStorage.",
+        "IndexedDB.",
+        "ServiceWorker.",
+        "Storage.",
+    ]
+    .iter()
+    .any(|domain| method.starts_with(domain))
 }
 
 fn in_scope_key(params: &Map<String, Value>, around: &Around<'_>) -> Checked {
-    let nested = ["storageId", "bucket"].iter().filter_map(|key| params.get(*key)?.as_object());
+    let nested = ["storageId", "bucket"]
+        .iter()
+        .filter_map(|key| params.get(*key)?.as_object());
     for map in std::iter::once(params).chain(nested) {
         for key in ["origin", "storageKey", "securityOrigin", "scopeURL"] {
             let Some(value) = map.get(key) else {
@@ -368,7 +422,9 @@ fn is_clipboard_command(command: &Value) -> bool {
 }
 
 fn lent_cookie(name: &str) -> Checked {
-    Refuse(format!("the cookie `{name}` is lent: it can be used, not changed"))
+    Refuse(format!(
+        "the cookie `{name}` is lent: it can be used, not changed"
+    ))
 }
 
 fn not_found(what: &str) -> Checked {

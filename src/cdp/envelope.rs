@@ -118,7 +118,12 @@ struct EventOut<'a, P> {
 }
 
 /// A command for Chromium.
-pub fn command(id: u64, method: &str, params: Option<impl Serialize>, session: Option<&str>) -> Vec<u8> {
+pub fn command(
+    id: u64,
+    method: &str,
+    params: Option<impl Serialize>,
+    session: Option<&str>,
+) -> Vec<u8> {
     encode(&CommandOut {
         id,
         method,

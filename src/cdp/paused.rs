@@ -146,13 +146,27 @@ mod tests {
             "request":{"url":"https://b.test/x#f","method":"GET","headers":{"cookie":"a=1"},"isSameSite":true}}"#;
         let paused = paused(text);
         let at = Url::parse("https://a.test/").unwrap();
-        let site = |at: Option<&Url>, told| paused.action(true, PageContext { at, told }).unwrap().site;
+        let site =
+            |at: Option<&Url>, told| paused.action(true, PageContext { at, told }).unwrap().site;
         assert_eq!(site(Some(&at), false), SiteContext::CrossSiteTopLevelSafe);
         assert_eq!(site(Some(&at), true), SiteContext::SameSite);
         assert_eq!(site(None, false), SiteContext::SameSite);
         assert_eq!(paused.own_cookies(), Some("a=1"));
-        assert_eq!(paused.action(true, PageContext::default()).unwrap().url.as_str(), "https://b.test/x");
-        assert_eq!(paused.action(false, PageContext::default()).unwrap().destination, Destination::Frame);
+        assert_eq!(
+            paused
+                .action(true, PageContext::default())
+                .unwrap()
+                .url
+                .as_str(),
+            "https://b.test/x"
+        );
+        assert_eq!(
+            paused
+                .action(false, PageContext::default())
+                .unwrap()
+                .destination,
+            Destination::Frame
+        );
     }
 
     #[test]

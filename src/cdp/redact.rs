@@ -102,9 +102,15 @@ pub fn event(method: &str, params: &mut Value, lent: IsLent<'_>) {
 
 /// Whether a header carries a credential.
 pub fn is_credential_header(name: &str) -> bool {
-    ["cookie", "set-cookie", "authorization", "proxy-authorization", "cookie2"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
+    [
+        "cookie",
+        "set-cookie",
+        "authorization",
+        "proxy-authorization",
+        "cookie2",
+    ]
+    .iter()
+    .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn cookies(list: Option<&mut Value>, lent: IsLent<'_>) {
@@ -118,10 +124,7 @@ fn cookie(entry: Option<&mut Value>, lent: IsLent<'_>) {
         return;
     };
     let hidden = entry.get("httpOnly").and_then(Value::as_bool) != Some(false)
-        || entry
-            .get("name")
-            .and_then(Value::as_str)
-            .is_none_or(lent);
+        || entry.get("name").and_then(Value::as_str).is_none_or(lent);
     if hidden {
         entry.insert("value".to_owned(), Value::String(String::new()));
     }
@@ -185,7 +188,11 @@ fn header_value(name: &str, value: &mut Value) {
 
 fn base_name(place: Option<&mut Value>) {
     if let Some(Value::String(path)) = place {
-        *path = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+        *path = path
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
     }
 }
 
@@ -202,10 +209,7 @@ fn remove(place: &mut Value, key: &str) {
 }
 
 fn array(place: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
-    place
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
+    place.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -223,17 +227,41 @@ mod tests {
     fn values_are_blanked_wherever_chromium_puts_them() {
         let set = "lent=SECRET; Path=/; HttpOnly\nother=SECRET";
         for (method, params) in [
-            ("Network.requestWillBeSentExtraInfo", json!({"headers":{"Cookie":"lent=SECRET; b=SECRET","Authorization":"SECRET"},
-                "associatedCookies":[{"cookie":{"name":"lent","value":"SECRET","httpOnly":false}},{"cookie":{"name":"x","value":"SECRET","httpOnly":true}}]})),
-            ("Network.responseReceivedExtraInfo", json!({"headers":{"set-cookie":set},"headersText":"SECRET",
+            (
+                "Network.requestWillBeSentExtraInfo",
+                json!({"headers":{"Cookie":"lent=SECRET; b=SECRET","Authorization":"SECRET"},
+                "associatedCookies":[{"cookie":{"name":"lent","value":"SECRET","httpOnly":false}},{"cookie":{"name":"x","value":"SECRET","httpOnly":true}}]}),
+            ),
+            (
+                "Network.responseReceivedExtraInfo",
+                json!({"headers":{"set-cookie":set},"headersText":"SECRET",
                 "blockedCookies":[{"cookieLine":"SECRET","cookie":{"name":"a","value":"SECRET","httpOnly":true}}],
-                "exemptedCookies":[{"cookieLine":"SECRET","cookie":{"name":"a","value":"SECRET"}}]})),
-            ("Network.webSocketWillSendHandshakeRequest", json!({"request":{"headers":{"cookie":"lent=SECRET"}}})),
-            ("Network.webSocketHandshakeResponseReceived", json!({"response":{"requestHeaders":{"Cookie":"lent=SECRET"},"requestHeadersText":"SECRET","headers":{},"headersText":"SECRET"}})),
-            ("Network.requestWillBeSent", json!({"request":{"headers":{"Authorization":"SECRET"}},"redirectResponse":{"requestHeaders":{"Cookie":"a=SECRET"},"headersText":"SECRET"}})),
-            ("Fetch.requestPaused", json!({"request":{"headers":{"Cookie":"lent=SECRET"}},"responseHeaders":[{"name":"Set-Cookie","value":set}]})),
-            ("Fetch.authRequired", json!({"request":{"headers":{"cookie":"lent=SECRET"}}})),
-            ("Audits.issueAdded", json!({"issue":{"details":{"cookieIssueDetails":{"rawCookieLine":"SECRET"}}}})),
+                "exemptedCookies":[{"cookieLine":"SECRET","cookie":{"name":"a","value":"SECRET"}}]}),
+            ),
+            (
+                "Network.webSocketWillSendHandshakeRequest",
+                json!({"request":{"headers":{"cookie":"lent=SECRET"}}}),
+            ),
+            (
+                "Network.webSocketHandshakeResponseReceived",
+                json!({"response":{"requestHeaders":{"Cookie":"lent=SECRET"},"requestHeadersText":"SECRET","headers":{},"headersText":"SECRET"}}),
+            ),
+            (
+                "Network.requestWillBeSent",
+                json!({"request":{"headers":{"Authorization":"SECRET"}},"redirectResponse":{"requestHeaders":{"Cookie":"a=SECRET"},"headersText":"SECRET"}}),
+            ),
+            (
+                "Fetch.requestPaused",
+                json!({"request":{"headers":{"Cookie":"lent=SECRET"}},"responseHeaders":[{"name":"Set-Cookie","value":set}]}),
+            ),
+            (
+                "Fetch.authRequired",
+                json!({"request":{"headers":{"cookie":"lent=SECRET"}}}),
+            ),
+            (
+                "Audits.issueAdded",
+                json!({"issue":{"details":{"cookieIssueDetails":{"rawCookieLine":"SECRET"}}}}),
+            ),
             ("Browser.downloadProgress", json!({"filePath":"SECRET"})),
         ] {
             let text = event_text(method, params);
@@ -249,13 +277,24 @@ mod tests {
             {"name":"hidden","value":"v","httpOnly":true},
             {"name":"unclear","value":"v"}]});
         reply("Storage.getCookies", &mut result, &|name| name == "lent");
-        let values: Vec<_> = result["cookies"].as_array().unwrap().iter().map(|c| c["value"].as_str().unwrap()).collect();
+        let values: Vec<_> = result["cookies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["value"].as_str().unwrap())
+            .collect();
         assert_eq!(values, ["v", "", "", ""]);
     }
 
     #[test]
     fn names_and_attributes_remain() {
-        let text = event_text("Network.responseReceivedExtraInfo", json!({"headers":{"Set-Cookie":"a=SECRET; Path=/\nb=SECRET"}}));
-        assert!(text.contains("a=[redacted]; Path=/\\nb=[redacted]"), "{text}");
+        let text = event_text(
+            "Network.responseReceivedExtraInfo",
+            json!({"headers":{"Set-Cookie":"a=SECRET; Path=/\nb=SECRET"}}),
+        );
+        assert!(
+            text.contains("a=[redacted]; Path=/\\nb=[redacted]"),
+            "{text}"
+        );
     }
 }

@@ -128,7 +128,10 @@ mod tests {
     use super::*;
 
     fn scanner(values: &[&str]) -> Scanner {
-        let secrets: Vec<_> = values.iter().map(|v| Secret::new((*v).to_owned())).collect();
+        let secrets: Vec<_> = values
+            .iter()
+            .map(|v| Secret::new((*v).to_owned()))
+            .collect();
         Scanner::new(secrets.iter()).unwrap()
     }
 

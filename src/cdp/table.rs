@@ -125,6 +125,9 @@ mod tests {
     #[test]
     fn what_has_no_row_is_not_found() {
         assert!(method("Page.navigat").is_none());
-        assert!(method("Network.requestWillBeSent").is_none(), "an event is no command");
+        assert!(
+            method("Network.requestWillBeSent").is_none(),
+            "an event is no command"
+        );
     }
 }

@@ -29,7 +29,10 @@ fn every_checked_command_has_a_check() {
     for row in table::rows().filter(|row| row.kind == Kind::Method) {
         let here = matches!(row.verdict, Verdict::Check | Verdict::Rewrite);
         let elsewhere = row.name.starts_with("Target.")
-            || matches!(row.name, "Browser.close" | "Runtime.runIfWaitingForDebugger" | "Page.navigateToHistoryEntry");
+            || matches!(
+                row.name,
+                "Browser.close" | "Runtime.runIfWaitingForDebugger" | "Page.navigateToHistoryEntry"
+            );
         if here && !elsewhere {
             assert!(run(row.name, json!({})).0.is_some(), "{}", row.name);
         }
@@ -49,28 +52,64 @@ fn dangerous_arguments_are_refused() {
         ("Page.navigate", json!({"url": "javascript:alert(1)"})),
         ("Page.navigate", json!({"url": "about:version"})),
         ("Page.navigate", json!({"url": ["file:///"]})),
-        ("Browser.setDownloadBehavior", json!({"behavior": "allow", "browserContextId": "OTHER"})),
-        ("Browser.grantPermissions", json!({"permissions": ["clipboardReadWrite"]})),
-        ("Browser.setPermission", json!({"permission": {"name": "clipboard-read"}, "setting": "granted"})),
+        (
+            "Browser.setDownloadBehavior",
+            json!({"behavior": "allow", "browserContextId": "OTHER"}),
+        ),
+        (
+            "Browser.grantPermissions",
+            json!({"permissions": ["clipboardReadWrite"]}),
+        ),
+        (
+            "Browser.setPermission",
+            json!({"permission": {"name": "clipboard-read"}, "setting": "granted"}),
+        ),
         ("Browser.getWindowForTarget", json!({"targetId": "OTHER"})),
         ("Browser.setWindowBounds", json!({"windowId": 2})),
         ("Storage.getCookies", json!({"browserContextId": "OTHER"})),
-        ("Storage.setCookies", json!({"cookies": [{"name": "sid", "value": "x"}]})),
+        (
+            "Storage.setCookies",
+            json!({"cookies": [{"name": "sid", "value": "x"}]}),
+        ),
         ("Network.setCookie", json!({"name": "sid", "value": "x"})),
         ("Network.deleteCookies", json!({"name": "sid"})),
-        ("Network.setExtraHTTPHeaders", json!({"headers": {"cookie": "a=b"}})),
-        ("Network.setExtraHTTPHeaders", json!({"headers": {"Proxy-Authorization": "x"}})),
-        ("Network.loadNetworkResource", json!({"url": "https://evil.test/"})),
-        ("Fetch.continueRequest", json!({"url": "file:///etc/passwd"})),
-        ("Security.setIgnoreCertificateErrors", json!({"ignore": true})),
+        (
+            "Network.setExtraHTTPHeaders",
+            json!({"headers": {"cookie": "a=b"}}),
+        ),
+        (
+            "Network.setExtraHTTPHeaders",
+            json!({"headers": {"Proxy-Authorization": "x"}}),
+        ),
+        (
+            "Network.loadNetworkResource",
+            json!({"url": "https://evil.test/"}),
+        ),
+        (
+            "Fetch.continueRequest",
+            json!({"url": "file:///etc/passwd"}),
+        ),
+        (
+            "Security.setIgnoreCertificateErrors",
+            json!({"ignore": true}),
+        ),
         ("Page.setPrerenderingAllowed", json!({"isAllowed": true})),
-        ("Input.dispatchDragEvent", json!({"data": {"files": ["/etc/passwd"]}})),
+        (
+            "Input.dispatchDragEvent",
+            json!({"data": {"files": ["/etc/passwd"]}}),
+        ),
         ("Input.dispatchKeyEvent", json!({"commands": ["paste"]})),
         ("DOM.setFileInputFiles", json!({"files": ["/etc/passwd"]})),
-        ("IndexedDB.deleteDatabase", json!({"storageKey": "https://evil.test/^0"})),
+        (
+            "IndexedDB.deleteDatabase",
+            json!({"storageKey": "https://evil.test/^0"}),
+        ),
     ] {
         let (checked, _) = run(method, params.clone());
-        assert!(matches!(checked, Some(Refuse(_))), "{method} {params} {checked:?}");
+        assert!(
+            matches!(checked, Some(Refuse(_))),
+            "{method} {params} {checked:?}"
+        );
     }
 }
 
@@ -78,7 +117,10 @@ fn dangerous_arguments_are_refused() {
 fn arguments_are_brought_home() {
     let (_, params) = run("Storage.getCookies", json!({}));
     assert_eq!(params["browserContextId"], "OWN");
-    let (_, params) = run("Browser.setDownloadBehavior", json!({"behavior": "allow", "downloadPath": "/etc"}));
+    let (_, params) = run(
+        "Browser.setDownloadBehavior",
+        json!({"behavior": "allow", "downloadPath": "/etc"}),
+    );
     assert_eq!(params["downloadPath"], "DOWNLOADS");
     assert_eq!(params["behavior"], "allowAndName");
     let (_, params) = run(
@@ -90,8 +132,14 @@ fn arguments_are_brought_home() {
         "Fetch.fulfillRequest",
         json!({"responseHeaders": [{"name": "SET-COOKIE", "value": "sid=x"}, {"name": "A", "value": "1"}], "binaryResponseHeaders": "U2V0LUNvb2tpZTogYT1i"}),
     );
-    assert_eq!(params, json!({"responseHeaders": [{"name": "A", "value": "1"}]}));
-    let (_, params) = run("Page.createIsolatedWorld", json!({"frameId": "F", "grantUniveralAccess": true}));
+    assert_eq!(
+        params,
+        json!({"responseHeaders": [{"name": "A", "value": "1"}]})
+    );
+    let (_, params) = run(
+        "Page.createIsolatedWorld",
+        json!({"frameId": "F", "grantUniveralAccess": true}),
+    );
     assert_eq!(params, json!({"frameId": "F"}));
 }
 
@@ -102,8 +150,14 @@ fn ordinary_arguments_pass() {
         ("Page.navigate", json!({"url": "about:blank"})),
         ("Page.navigate", json!({"url": ""})),
         ("Network.setCookie", json!({"name": "mine", "value": "x"})),
-        ("Network.setExtraHTTPHeaders", json!({"headers": {"X-Mine": "1"}})),
-        ("Browser.grantPermissions", json!({"permissions": ["geolocation"]})),
+        (
+            "Network.setExtraHTTPHeaders",
+            json!({"headers": {"X-Mine": "1"}}),
+        ),
+        (
+            "Browser.grantPermissions",
+            json!({"permissions": ["geolocation"]}),
+        ),
     ] {
         assert_eq!(run(method, params).0, Some(Forward), "{method}");
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Attached, AutoAttach, Barrier, Call, CdpSession, ClientId, Hub, Owner, ReplyTo, targets::tab_of};
+use super::{
+    Attached, AutoAttach, Barrier, Call, CdpSession, ClientId, Hub, Owner, ReplyTo, targets::tab_of,
+};
 use crate::{cdp::envelope, model::time::Now};
 
 /// An attachment under way.
@@ -52,7 +54,13 @@ impl Hub {
     }
 
     /// `Target.setAutoAttach` on a virtual tab: its page is the one thing in it.
-    pub(super) fn set_auto_attach_in_tab(&mut self, to: ReplyTo, page: &Arc<str>, auto: Option<AutoAttach>, now: Now) {
+    pub(super) fn set_auto_attach_in_tab(
+        &mut self,
+        to: ReplyTo,
+        page: &Arc<str>,
+        auto: Option<AutoAttach>,
+        now: Now,
+    ) {
         let Some(auto) = auto else {
             self.reply(&to, "Target.setAutoAttach", &json!({}), now);
             return;
@@ -88,8 +96,15 @@ impl Hub {
     }
 
     /// Attaches a client to a target if it asked for such to be attached.
-    pub(super) fn auto_attach(&mut self, client: ClientId, id: &Arc<str>, barrier: Option<u64>, now: Now) {
-        let (Some(target), Some(entry)) = (self.targets.get_mut(id), self.clients.get_mut(&client)) else {
+    pub(super) fn auto_attach(
+        &mut self,
+        client: ClientId,
+        id: &Arc<str>,
+        barrier: Option<u64>,
+        now: Now,
+    ) {
+        let (Some(target), Some(entry)) = (self.targets.get_mut(id), self.clients.get_mut(&client))
+        else {
             return;
         };
         let Some(auto) = &entry.auto else {
@@ -149,16 +164,30 @@ impl Hub {
                         by_root: true,
                     },
                 );
-                let info = self.targets.get(&attach.target).map(|target| target.info.clone());
+                let info = self
+                    .targets
+                    .get(&attach.target)
+                    .map(|target| target.info.clone());
                 let params = json!({"sessionId": session, "targetInfo": info, "waitingForDebugger": attach.waiting});
-                let message = envelope::event("Target.attachedToTarget", params, attach.parent.as_deref());
+                let message =
+                    envelope::event("Target.attachedToTarget", params, attach.parent.as_deref());
                 self.send(attach.client, "Target.attachedToTarget", message, now);
                 if let Cause::Command(to) = &attach.cause {
-                    self.reply(to, "Target.attachToTarget", &json!({"sessionId": session}), now);
+                    self.reply(
+                        to,
+                        "Target.attachToTarget",
+                        &json!({"sessionId": session}),
+                        now,
+                    );
                 }
             }
             (Some(session), false) => {
-                self.ask("Target.detachFromTarget", json!({"sessionId": session}), None, Call::Ignored);
+                self.ask(
+                    "Target.detachFromTarget",
+                    json!({"sessionId": session}),
+                    None,
+                    Call::Ignored,
+                );
             }
             (None, _) => {
                 if let Some(target) = self.targets.get_mut(&attach.target) {
@@ -166,7 +195,12 @@ impl Hub {
                 }
                 self.release(&attach.target);
                 if let Cause::Command(to) = &attach.cause {
-                    self.refuse(to, envelope::Code::Server, "No target with given id found", now);
+                    self.refuse(
+                        to,
+                        envelope::Code::Server,
+                        "No target with given id found",
+                        now,
+                    );
                 }
             }
         }
@@ -196,7 +230,10 @@ impl Hub {
     /// Answers a client's `Target.createTarget`, after the attachment that it
     /// expects to have been told of by then.
     pub(super) fn created(&mut self, to: ReplyTo, id: &Arc<str>, now: Now) {
-        let expects = self.clients.get(&to.client).is_some_and(|client| client.auto.is_some());
+        let expects = self
+            .clients
+            .get(&to.client)
+            .is_some_and(|client| client.auto.is_some());
         let attached = self.is_attached(to.client, id);
         match self.targets.get_mut(id) {
             Some(target) if expects && !attached => target.created.push(to),
@@ -239,7 +276,12 @@ impl Hub {
         }
         let message = envelope::event("Target.attachedToTarget", params, to.session.as_deref());
         self.send(to.client, "Target.attachedToTarget", message, now);
-        self.reply(to, "Target.attachToTarget", &json!({"sessionId": session}), now);
+        self.reply(
+            to,
+            "Target.attachToTarget",
+            &json!({"sessionId": session}),
+            now,
+        );
     }
 
     /// `Target.detachFromTarget` by a client, of a session that is its own.
@@ -268,7 +310,12 @@ impl Hub {
             // Chromium tells of the detachment on the session that attached;
             // that event is passed on.
             Some(via) => {
-                self.ask("Target.detachFromTarget", json!({"sessionId": session}), via.as_deref(), Call::Ignored);
+                self.ask(
+                    "Target.detachFromTarget",
+                    json!({"sessionId": session}),
+                    via.as_deref(),
+                    Call::Ignored,
+                );
                 self.reply(to, "Target.detachFromTarget", &json!({}), now);
             }
             None => self.refuse(to, envelope::Code::Server, "No session with given id", now),
@@ -278,7 +325,14 @@ impl Hub {
     fn barrier(&mut self, reply: ReplyTo, result: Value) -> u64 {
         self.next += 1;
         // One for the caller, who lets go when all attachments are under way.
-        self.barriers.insert(self.next, Barrier { left: 1, reply, result });
+        self.barriers.insert(
+            self.next,
+            Barrier {
+                left: 1,
+                reply,
+                result,
+            },
+        );
         self.next
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Attached, Call, CdpSession, Hub, Output, Owner, Pending, ReplyTo, targets::AttachedToTarget};
+use super::{
+    Attached, Call, CdpSession, Hub, Output, Owner, Pending, ReplyTo, targets::AttachedToTarget,
+};
 use crate::{
     cdp::{
         envelope::{self, Message},
@@ -35,7 +37,10 @@ impl Hub {
                 }
             }
             (None, None) => {
-                tracing::warn!(error = message.error.map(RawValue::get), "the browser could not read a command");
+                tracing::warn!(
+                    error = message.error.map(RawValue::get),
+                    "the browser could not read a command"
+                );
             }
         }
     }
@@ -50,7 +55,9 @@ impl Hub {
             }
             Some(Pending::Ours(call)) => {
                 let result = match (message.result, message.error) {
-                    (Some(result), None) => serde_json::from_str(result.get()).map_err(|e| e.to_string()),
+                    (Some(result), None) => {
+                        serde_json::from_str(result.get()).map_err(|e| e.to_string())
+                    }
                     (_, error) => Err(error.map_or("no result", RawValue::get).to_owned()),
                 };
                 self.our_reply(call, result, now);
@@ -62,15 +69,30 @@ impl Hub {
         let session = to.session.as_deref();
         let Some(result) = message.result else {
             let error = message.error.unwrap_or(RawValue::NULL);
-            self.send(to.client, method, envelope::failure(to.id, error, session), now);
+            self.send(
+                to.client,
+                method,
+                envelope::failure(to.id, error, session),
+                now,
+            );
             return;
         };
         if !redact::is_structural_reply(method) {
-            self.send(to.client, method, envelope::reply(to.id, result, session), now);
+            self.send(
+                to.client,
+                method,
+                envelope::reply(to.id, result, session),
+                now,
+            );
             return;
         }
         let Ok(mut value) = serde_json::from_str::<Value>(result.get()) else {
-            self.refuse(to, envelope::Code::Server, "the browser's answer cannot be read", now);
+            self.refuse(
+                to,
+                envelope::Code::Server,
+                "the browser's answer cannot be read",
+                now,
+            );
             return;
         };
         redact::reply(method, &mut value, &|name| self.is_lent_name(name));
@@ -85,7 +107,9 @@ impl Hub {
     fn our_reply(&mut self, call: Call, result: Result<Value, String>, now: Now) {
         match (call, result) {
             (Call::Ignored, Ok(_)) | (Call::Vital, Ok(_)) => {}
-            (Call::Ignored, Err(error)) => tracing::debug!(error, "the browser did not do what it was asked"),
+            (Call::Ignored, Err(error)) => {
+                tracing::debug!(error, "the browser did not do what it was asked")
+            }
             (Call::Vital | Call::FirstContext | Call::FirstPage, Err(error)) => {
                 tracing::error!(error, "the browser refused to be set up");
                 self.fail("the browser refused to be set up");
@@ -115,7 +139,10 @@ impl Hub {
                 self.attached(attach, result.as_ref().map_err(Clone::clone), now);
             }
             (Call::CreateTarget(to), Ok(result)) => {
-                let id: Option<Arc<str>> = result.get("targetId").and_then(Value::as_str).map(Into::into);
+                let id: Option<Arc<str>> = result
+                    .get("targetId")
+                    .and_then(Value::as_str)
+                    .map(Into::into);
                 match id {
                     Some(id) => {
                         if let Some(target) = self.targets.get_mut(&id) {
@@ -123,7 +150,12 @@ impl Hub {
                         }
                         self.created(to, &id, now);
                     }
-                    None => self.refuse(&to, envelope::Code::Server, "the browser opened no page", now),
+                    None => self.refuse(
+                        &to,
+                        envelope::Code::Server,
+                        "the browser opened no page",
+                        now,
+                    ),
                 }
             }
             (Call::CreateContext { to, dispose }, Ok(result)) => match context_id(&result) {
@@ -134,14 +166,27 @@ impl Hub {
                             client.disposable.push(context.clone());
                         }
                     }
-                    self.reply(&to, "Target.createBrowserContext", &json!({"browserContextId": context}), now);
+                    self.reply(
+                        &to,
+                        "Target.createBrowserContext",
+                        &json!({"browserContextId": context}),
+                        now,
+                    );
                 }
-                None => self.refuse(&to, envelope::Code::Server, "the browser made no context", now),
+                None => self.refuse(
+                    &to,
+                    envelope::Code::Server,
+                    "the browser made no context",
+                    now,
+                ),
             },
             (Call::History { to, session, entry }, Ok(result)) => {
                 self.history_known(&to, &session, entry, &result, now);
             }
-            (Call::CreateTarget(to) | Call::CreateContext { to, .. } | Call::History { to, .. }, Err(error)) => {
+            (
+                Call::CreateTarget(to) | Call::CreateContext { to, .. } | Call::History { to, .. },
+                Err(error),
+            ) => {
                 let error: Value = serde_json::from_str(&error).unwrap_or(Value::Null);
                 let message = envelope::failure(to.id, error, to.session.as_deref());
                 self.send(to.client, "failure", message, now);
@@ -201,7 +246,13 @@ impl Hub {
         let Ok(params) = serde_json::from_str::<Value>(params.get()) else {
             return;
         };
-        let text = |key: &str| params.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| {
+            params
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         match method {
             "Network.responseReceivedExtraInfo" => self.response_headers(&params, now),
             "Network.responseReceived" => {
@@ -237,7 +288,14 @@ impl Hub {
         }
     }
 
-    fn client_event(&mut self, client: u64, session: &str, method: &str, params: &RawValue, now: Now) {
+    fn client_event(
+        &mut self,
+        client: u64,
+        session: &str,
+        method: &str,
+        params: &RawValue,
+        now: Now,
+    ) {
         match method {
             "Target.attachedToTarget" => {
                 let Ok(attached) = serde_json::from_str::<AttachedToTarget>(params.get()) else {
@@ -256,7 +314,12 @@ impl Hub {
                         by_root: false,
                     },
                 );
-                self.send(client, method, envelope::event(method, params, Some(session)), now);
+                self.send(
+                    client,
+                    method,
+                    envelope::event(method, params, Some(session)),
+                    now,
+                );
                 return;
             }
             "Target.detachedFromTarget" => {
@@ -271,7 +334,10 @@ impl Hub {
             _ => {}
         }
         let Some(row) = table::event(method) else {
-            tracing::warn!(method, "dropped an event that has no row in the method table");
+            tracing::warn!(
+                method,
+                "dropped an event that has no row in the method table"
+            );
             return;
         };
         match row.verdict {
@@ -281,12 +347,22 @@ impl Hub {
                     return;
                 };
                 redact::event(method, &mut value, &|name| self.is_lent_name(name));
-                self.send(client, method, envelope::event(method, &value, Some(session)), now);
+                self.send(
+                    client,
+                    method,
+                    envelope::event(method, &value, Some(session)),
+                    now,
+                );
             }
             // The scan in `send` is what these rows ask for: their values have
             // no place of their own in the message.
             Verdict::Redact | Verdict::Allow | Verdict::Check => {
-                self.send(client, method, envelope::event(method, params, Some(session)), now);
+                self.send(
+                    client,
+                    method,
+                    envelope::event(method, params, Some(session)),
+                    now,
+                );
             }
         }
     }

@@ -55,17 +55,33 @@ impl Hub {
         for session in mine {
             if let Some(attached) = self.sessions.remove(&session) {
                 if attached.by_root {
-                    self.ask("Target.detachFromTarget", json!({"sessionId": session}), None, Call::Ignored);
+                    self.ask(
+                        "Target.detachFromTarget",
+                        json!({"sessionId": session}),
+                        None,
+                        Call::Ignored,
+                    );
                 }
             }
         }
         for context in entry.disposable {
             self.forget_context(&context);
-            self.ask("Target.disposeBrowserContext", json!({"browserContextId": context}), None, Call::Ignored);
+            self.ask(
+                "Target.disposeBrowserContext",
+                json!({"browserContextId": context}),
+                None,
+                Call::Ignored,
+            );
         }
     }
 
-    fn client_event_record(&mut self, connection: ClientId, what: &str, detail: &str, now: Now) -> bool {
+    fn client_event_record(
+        &mut self,
+        connection: ClientId,
+        what: &str,
+        detail: &str,
+        now: Now,
+    ) -> bool {
         let event = Event::Client {
             what: what.to_owned(),
             connection,
@@ -92,12 +108,29 @@ impl Hub {
             session: command.session.as_deref().map(Into::into),
         };
         let Some(place) = self.place(client, to.session.as_ref()) else {
-            self.refuse(&to, Code::SessionNotFound, "Session with given id not found.", now);
+            self.refuse(
+                &to,
+                Code::SessionNotFound,
+                "Session with given id not found.",
+                now,
+            );
             return;
         };
         let Some(row) = table::method(&command.method) else {
-            self.recorded(&to, &command.method, &place, "refuse", "not in the method table", now);
-            self.refuse(&to, Code::MethodNotFound, &format!("'{}' wasn't found", command.method), now);
+            self.recorded(
+                &to,
+                &command.method,
+                &place,
+                "refuse",
+                "not in the method table",
+                now,
+            );
+            self.refuse(
+                &to,
+                Code::MethodNotFound,
+                &format!("'{}' wasn't found", command.method),
+                now,
+            );
             return;
         };
         self.dispatch(to, row, &place, command.params, now);
@@ -114,8 +147,12 @@ impl Hub {
         struct Id {
             id: i64,
         }
-        let id = serde_json::from_slice::<Id>(bytes).ok().map(|message| message.id);
-        let why = format!("Hallpass cannot read this message ({error}); expected one object with id, method, params and sessionId, each once");
+        let id = serde_json::from_slice::<Id>(bytes)
+            .ok()
+            .map(|message| message.id);
+        let why = format!(
+            "Hallpass cannot read this message ({error}); expected one object with id, method, params and sessionId, each once"
+        );
         let message = envelope::refusal(id, code, &why, None);
         self.send(client, "malformed", message, now);
         self.client_event_record(client, "malformed", &error.to_string(), now);
@@ -126,7 +163,8 @@ impl Hub {
             return Some(Place::Browser);
         };
         if let Some(attached) = self.sessions.get(session) {
-            return (attached.owner == Owner::Client(client)).then(|| Place::Target(attached.target.clone()));
+            return (attached.owner == Owner::Client(client))
+                .then(|| Place::Target(attached.target.clone()));
         }
         let entry = self.clients.get(&client)?;
         if entry.roots.contains(session) {
@@ -135,10 +173,19 @@ impl Hub {
         entry.tabs.get(session).cloned().map(Place::Tab)
     }
 
-    fn dispatch(&mut self, to: ReplyTo, row: &'static Row, place: &Place, params: Option<&RawValue>, now: Now) {
+    fn dispatch(
+        &mut self,
+        to: ReplyTo,
+        row: &'static Row,
+        place: &Place,
+        params: Option<&RawValue>,
+        now: Now,
+    ) {
         // What is checked is parsed and written anew; what is not is passed on
         // as it came, inside an envelope of ours.
-        let by_target = row.name.starts_with("Target.") || row.name.starts_with("Browser.") || matches!(row.verdict, Verdict::Check | Verdict::Rewrite);
+        let by_target = row.name.starts_with("Target.")
+            || row.name.starts_with("Browser.")
+            || matches!(row.verdict, Verdict::Check | Verdict::Rewrite);
         let parsed: Map<String, Value> = match params {
             Some(params) if by_target || detail::looks_into(row.name) => match strict(params) {
                 Ok(parsed) => parsed,
@@ -155,7 +202,10 @@ impl Hub {
             return;
         }
         if row.verdict == Verdict::Refuse {
-            let why = format!("Hallpass refused {}: {} (rule `method-table`; see `hallpass policy explain cdp {}`)", row.name, row.reason, row.name);
+            let why = format!(
+                "Hallpass refused {}: {} (rule `method-table`; see `hallpass policy explain cdp {}`)",
+                row.name, row.reason, row.name
+            );
             self.refuse(&to, Code::Server, &why, now);
             return;
         }
@@ -164,12 +214,22 @@ impl Hub {
         } else if let Place::Tab(_) = place {
             match row.name {
                 "Runtime.runIfWaitingForDebugger" => self.reply(&to, row.name, &json!({}), now),
-                _ => self.refuse(&to, Code::MethodNotFound, &format!("'{}' wasn't found", row.name), now),
+                _ => self.refuse(
+                    &to,
+                    Code::MethodNotFound,
+                    &format!("'{}' wasn't found", row.name),
+                    now,
+                ),
             }
         } else if by_target {
             self.checked_command(to, row, place, parsed, now);
         } else if matches!(place, Place::Browser) {
-            self.refuse(&to, Code::MethodNotFound, &format!("'{}' wasn't found", row.name), now);
+            self.refuse(
+                &to,
+                Code::MethodNotFound,
+                &format!("'{}' wasn't found", row.name),
+                now,
+            );
         } else {
             if row.name == "Page.reload" {
                 self.told(place);
@@ -179,10 +239,22 @@ impl Hub {
         }
     }
 
-    fn checked_command(&mut self, to: ReplyTo, row: &'static Row, place: &Place, mut params: Map<String, Value>, now: Now) {
+    fn checked_command(
+        &mut self,
+        to: ReplyTo,
+        row: &'static Row,
+        place: &Place,
+        mut params: Map<String, Value>,
+        now: Now,
+    ) {
         let at_browser = is_browser_level(row.name);
         if matches!(place, Place::Browser) && !at_browser {
-            self.refuse(&to, Code::MethodNotFound, &format!("'{}' wasn't found", row.name), now);
+            self.refuse(
+                &to,
+                Code::MethodNotFound,
+                &format!("'{}' wasn't found", row.name),
+                now,
+            );
             return;
         }
         match row.name {
@@ -216,7 +288,10 @@ impl Hub {
         }
         match self.check(to.client, row.name, &mut params, place, now) {
             None => {
-                let why = format!("Hallpass refused {}: no check is written for it (rule `method-table`)", row.name);
+                let why = format!(
+                    "Hallpass refused {}: no check is written for it (rule `method-table`)",
+                    row.name
+                );
                 self.refuse(&to, Code::Server, &why, now);
             }
             Some(Checked::Refuse(why)) => {
@@ -241,7 +316,14 @@ impl Hub {
         }
     }
 
-    fn check(&self, client: ClientId, method: &str, params: &mut Map<String, Value>, place: &Place, now: Now) -> Option<Checked> {
+    fn check(
+        &self,
+        client: ClientId,
+        method: &str,
+        params: &mut Map<String, Value>,
+        place: &Place,
+        now: Now,
+    ) -> Option<Checked> {
         let tenant = self.tenant.as_ref()?;
         let default = self.contexts.first()?;
         // `Browser.getWindowForTarget` without a target means the session's own.
@@ -261,8 +343,16 @@ impl Hub {
             downloads: &self.setup.downloads,
             context: default,
             owns_context: &|context| self.contexts.iter().any(|own| **own == *context),
-            owns_page: &|page| self.targets.get(page).is_some_and(|target| target.kind == "page"),
-            owns_window: &|window| self.clients.get(&client).is_some_and(|entry| entry.windows.contains(&window)),
+            owns_page: &|page| {
+                self.targets
+                    .get(page)
+                    .is_some_and(|target| target.kind == "page")
+            },
+            owns_window: &|window| {
+                self.clients
+                    .get(&client)
+                    .is_some_and(|entry| entry.windows.contains(&window))
+            },
             lent: &|name| self.is_lent_name(name),
         };
         check::check(method, params, &around)
@@ -279,20 +369,43 @@ impl Hub {
 
     /// Where a history entry leads must be known before it is gone to.
     fn history_entry(&mut self, to: ReplyTo, params: &Map<String, Value>, now: Now) {
-        match (params.get("entryId").and_then(Value::as_i64), to.session.clone()) {
+        match (
+            params.get("entryId").and_then(Value::as_i64),
+            to.session.clone(),
+        ) {
             (Some(entry), Some(session)) => {
-                let call = Call::History { to, session: session.clone(), entry };
+                let call = Call::History {
+                    to,
+                    session: session.clone(),
+                    entry,
+                };
                 self.ask("Page.getNavigationHistory", json!({}), Some(&session), call);
             }
-            _ => self.refuse(&to, Code::InvalidParams, "`entryId` is expected to be a number", now),
+            _ => self.refuse(
+                &to,
+                Code::InvalidParams,
+                "`entryId` is expected to be a number",
+                now,
+            ),
         }
     }
 
-    pub(super) fn history_known(&mut self, to: &ReplyTo, session: &CdpSession, entry: i64, result: &Value, now: Now) {
+    pub(super) fn history_known(
+        &mut self,
+        to: &ReplyTo,
+        session: &CdpSession,
+        entry: i64,
+        result: &Value,
+        now: Now,
+    ) {
         let url = result
             .get("entries")
             .and_then(Value::as_array)
-            .and_then(|entries| entries.iter().find(|e| e.get("id").and_then(Value::as_i64) == Some(entry)))
+            .and_then(|entries| {
+                entries
+                    .iter()
+                    .find(|e| e.get("id").and_then(Value::as_i64) == Some(entry))
+            })
             .and_then(|entry| entry.get("url"));
         match (check::navigable(url), table::method("Page.navigateToHistoryEntry")) {
             (Checked::Forward, Some(row)) => {
@@ -302,7 +415,14 @@ impl Hub {
         }
     }
 
-    fn pass_on(&mut self, to: ReplyTo, row: &'static Row, params: Option<impl serde::Serialize>, session: Option<CdpSession>, now: Now) {
+    fn pass_on(
+        &mut self,
+        to: ReplyTo,
+        row: &'static Row,
+        params: Option<impl serde::Serialize>,
+        session: Option<CdpSession>,
+        now: Now,
+    ) {
         let is_full = self.pending.len() > MOST_IN_FLIGHT
             && self
                 .pending
@@ -320,7 +440,15 @@ impl Hub {
         self.out.push_back(Output::Browser(message));
     }
 
-    fn recorded(&mut self, to: &ReplyTo, method: &str, place: &Place, verdict: &str, detail: &str, now: Now) -> bool {
+    fn recorded(
+        &mut self,
+        to: &ReplyTo,
+        method: &str,
+        place: &Place,
+        verdict: &str,
+        detail: &str,
+        now: Now,
+    ) -> bool {
         let target = match place {
             Place::Browser => None,
             Place::Tab(page) | Place::Target(page) => Some(page.to_string()),
@@ -340,19 +468,37 @@ impl Hub {
         self.contexts.retain(|own| **own != *context);
     }
 
-    fn target_command(&mut self, to: ReplyTo, row: &'static Row, place: &Place, mut params: Map<String, Value>, now: Now) {
+    fn target_command(
+        &mut self,
+        to: ReplyTo,
+        row: &'static Row,
+        place: &Place,
+        mut params: Map<String, Value>,
+        now: Now,
+    ) {
         let method = row.name;
         let text = |key: &str| params.get(key).and_then(Value::as_str).map(str::to_owned);
         let no_target = "No target with given id found";
         match method {
             "Target.setDiscoverTargets" => self.discover(to, &params, now),
             "Target.setAutoAttach" => {
-                let auto = (params.get("autoAttach").and_then(Value::as_bool) == Some(true)).then(|| AutoAttach {
-                    wait: params.get("waitForDebuggerOnStart").and_then(Value::as_bool) == Some(true),
-                    filter: filter(&params),
-                });
+                let auto =
+                    (params.get("autoAttach").and_then(Value::as_bool) == Some(true)).then(|| {
+                        AutoAttach {
+                            wait: params
+                                .get("waitForDebuggerOnStart")
+                                .and_then(Value::as_bool)
+                                == Some(true),
+                            filter: filter(&params),
+                        }
+                    });
                 if params.get("flatten").and_then(Value::as_bool) != Some(true) && auto.is_some() {
-                    self.refuse(&to, Code::InvalidParams, "only flat sessions are spoken here: set `flatten` to true", now);
+                    self.refuse(
+                        &to,
+                        Code::InvalidParams,
+                        "only flat sessions are spoken here: set `flatten` to true",
+                        now,
+                    );
                     return;
                 }
                 match place {
@@ -371,7 +517,8 @@ impl Hub {
                     .iter()
                     .flat_map(|(id, target)| {
                         let own = filter.admits(&target.kind).then(|| target.info.clone());
-                        let tab = (target.kind == "page" && filter.admits("tab")).then(|| target.tab_info(id));
+                        let tab = (target.kind == "page" && filter.admits("tab"))
+                            .then(|| target.tab_info(id));
                         own.into_iter().chain(tab)
                     })
                     .collect();
@@ -383,9 +530,15 @@ impl Hub {
                         Some(page) => self.targets.get(page).map(|target| target.tab_info(page)),
                         None => self.targets.get(&*id).map(|target| target.info.clone()),
                     },
-                    (None, Place::Target(id)) => self.targets.get(id).map(|target| target.info.clone()),
-                    (None, Place::Tab(id)) => self.targets.get(id).map(|target| target.tab_info(id)),
-                    (None, Place::Browser) => Some(json!({"targetId": "browser", "type": "browser", "title": "", "url": "", "attached": true, "canAccessOpener": false})),
+                    (None, Place::Target(id)) => {
+                        self.targets.get(id).map(|target| target.info.clone())
+                    }
+                    (None, Place::Tab(id)) => {
+                        self.targets.get(id).map(|target| target.tab_info(id))
+                    }
+                    (None, Place::Browser) => Some(
+                        json!({"targetId": "browser", "type": "browser", "title": "", "url": "", "attached": true, "canAccessOpener": false}),
+                    ),
                 };
                 match info {
                     Some(info) => self.reply(&to, method, &json!({"targetInfo": info}), now),
@@ -394,11 +547,18 @@ impl Hub {
             }
             "Target.attachToTarget" => {
                 if params.get("flatten").and_then(Value::as_bool) != Some(true) {
-                    self.refuse(&to, Code::InvalidParams, "only flat sessions are spoken here: set `flatten` to true", now);
+                    self.refuse(
+                        &to,
+                        Code::InvalidParams,
+                        "only flat sessions are spoken here: set `flatten` to true",
+                        now,
+                    );
                     return;
                 }
                 let id = text("targetId").unwrap_or_default();
-                let tab = page_of(&id).filter(|page| self.is_own(page)).map(Arc::<str>::from);
+                let tab = page_of(&id)
+                    .filter(|page| self.is_own(page))
+                    .map(Arc::<str>::from);
                 match tab {
                     Some(page) => self.attach_to_tab(&to, &page, now),
                     None if self.is_own(&id) => self.attach_by_command(to, id.into()),
@@ -451,13 +611,20 @@ impl Hub {
                     self.pass_on(to, row, Some(json!({"browserContextId": id})), None, now);
                     self.forget_context(&id);
                 } else {
-                    self.refuse(&to, Code::InvalidParams, "Failed to find context with id", now);
+                    self.refuse(
+                        &to,
+                        Code::InvalidParams,
+                        "Failed to find context with id",
+                        now,
+                    );
                 }
             }
             "Target.getDevToolsTarget" => self.reply(&to, method, &json!({}), now),
             _ => {
                 params.clear();
-                let why = format!("Hallpass refused {method}: it is not part of the virtual browser (rule `method-table`)");
+                let why = format!(
+                    "Hallpass refused {method}: it is not part of the virtual browser (rule `method-table`)"
+                );
                 self.refuse(&to, Code::Server, &why, now);
             }
         }
@@ -470,22 +637,43 @@ impl Hub {
             return;
         }
         let known: HashSet<&str> = [
-            "url", "width", "height", "left", "top", "windowState", "newWindow", "background", "browserContextId", "enableBeginFrameControl",
+            "url",
+            "width",
+            "height",
+            "left",
+            "top",
+            "windowState",
+            "newWindow",
+            "background",
+            "browserContextId",
+            "enableBeginFrameControl",
         ]
         .into();
         params.retain(|key, _| known.contains(key.as_str()));
         let default = self.contexts.first().cloned();
         let context = match (params.get("browserContextId"), default) {
             (None | Some(Value::Null), Some(default)) => Some(default.to_string()),
-            (Some(Value::String(id)), _) if self.contexts.iter().any(|own| **own == **id) => Some(id.clone()),
+            (Some(Value::String(id)), _) if self.contexts.iter().any(|own| **own == **id) => {
+                Some(id.clone())
+            }
             _ => None,
         };
         let Some(context) = context else {
-            self.refuse(&to, Code::InvalidParams, "Failed to find browser context with id", now);
+            self.refuse(
+                &to,
+                Code::InvalidParams,
+                "Failed to find browser context with id",
+                now,
+            );
             return;
         };
         params.insert("browserContextId".into(), context.into());
-        self.ask("Target.createTarget", params.into(), None, Call::CreateTarget(to));
+        self.ask(
+            "Target.createTarget",
+            params.into(),
+            None,
+            Call::CreateTarget(to),
+        );
     }
 
     fn discover(&mut self, to: ReplyTo, params: &Map<String, Value>, now: Now) {
@@ -493,18 +681,25 @@ impl Hub {
         let filter = filter(params);
         let mut messages = Vec::new();
         if let Some(client) = self.clients.get_mut(&to.client) {
-            client.discover.retain(|(session, _)| *session != to.session);
+            client
+                .discover
+                .retain(|(session, _)| *session != to.session);
             if on {
                 client.discover.push((to.session.clone(), filter.clone()));
                 for (id, target) in &self.targets {
                     let own = filter.admits(&target.kind).then(|| target.info.clone());
-                    let tab = (target.kind == "page" && filter.admits("tab")).then(|| target.tab_info(id));
+                    let tab = (target.kind == "page" && filter.admits("tab"))
+                        .then(|| target.tab_info(id));
                     messages.extend(own.into_iter().chain(tab));
                 }
             }
         }
         for info in messages {
-            let event = envelope::event("Target.targetCreated", json!({"targetInfo": info}), to.session.as_deref());
+            let event = envelope::event(
+                "Target.targetCreated",
+                json!({"targetInfo": info}),
+                to.session.as_deref(),
+            );
             self.send(to.client, "Target.targetCreated", event, now);
         }
         self.reply(&to, "Target.setDiscoverTargets", &json!({}), now);
@@ -517,7 +712,12 @@ fn is_browser_level(method: &str) -> bool {
     method.starts_with("Browser.")
         || matches!(
             method,
-            "Storage.getCookies" | "Storage.setCookies" | "Storage.clearCookies" | "SystemInfo.getProcessInfo" | "Schema.getDomains" | "Extensions.getExtensions"
+            "Storage.getCookies"
+                | "Storage.setCookies"
+                | "Storage.clearCookies"
+                | "SystemInfo.getProcessInfo"
+                | "Schema.getDomains"
+                | "Extensions.getExtensions"
         )
 }
 
@@ -531,5 +731,6 @@ fn filter(params: &Map<String, Value>) -> Filter {
 /// Arguments as an object. What is passed on is written anew from it, so an
 /// argument given twice cannot mean one thing here and another there.
 fn strict(params: &RawValue) -> Result<Map<String, Value>, String> {
-    serde_json::from_str(params.get()).map_err(|error| format!("`params` is expected to be an object ({error})"))
+    serde_json::from_str(params.get())
+        .map_err(|error| format!("`params` is expected to be an object ({error})"))
 }

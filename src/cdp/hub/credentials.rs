@@ -36,7 +36,11 @@ impl Hub {
         tenant.leases.each(|lease| {
             if lease.is_open(now) {
                 for cookie in jar_cookies(lease) {
-                    params.push(cookie_param(&cookie.attributes, cookie.value().expose(), lease.live.window.end));
+                    params.push(cookie_param(
+                        &cookie.attributes,
+                        cookie.value().expose(),
+                        lease.live.window.end,
+                    ));
                 }
             }
         });
@@ -51,7 +55,9 @@ impl Hub {
         let mut params = Vec::new();
         tenant.leases.each(|lease| {
             if lease.delegation == delegation {
-                params.extend(jar_cookies(lease).flat_map(|cookie| expired(&jar_name(&cookie.attributes))));
+                params.extend(
+                    jar_cookies(lease).flat_map(|cookie| expired(&jar_name(&cookie.attributes))),
+                );
             }
         });
         self.set_cookies(params);
@@ -60,7 +66,10 @@ impl Hub {
     /// `Network.responseReceivedExtraInfo` on a session of ours: the only place
     /// where Chromium shows `Set-Cookie`.
     pub(super) fn response_headers(&mut self, params: &Value, now: Now) {
-        let request = params.get("requestId").and_then(Value::as_str).unwrap_or_default();
+        let request = params
+            .get("requestId")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let url = self.next_hop(request);
         let set_cookie = params
             .get("headers")
@@ -156,7 +165,9 @@ fn jar_cookies(lease: &Lease) -> impl Iterator<Item = &Arc<LentCookie>> {
 /// host is then taken from `url`.
 fn cookie_param(attributes: &CookieAttributes, value: &str, until: Timestamp) -> Value {
     let scheme = if attributes.secure { "https" } else { "http" };
-    let until = attributes.expires.map_or(until, |expires| expires.min(until));
+    let until = attributes
+        .expires
+        .map_or(until, |expires| expires.min(until));
     let mut param = json!({
         "name": attributes.name,
         "value": value,

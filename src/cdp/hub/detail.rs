@@ -18,7 +18,9 @@ pub(super) fn detail(method: &str, params: &Map<String, Value>) -> String {
         "Input.dispatchMouseEvent" | "Input.dispatchKeyEvent" | "Input.dispatchTouchEvent" => {
             text("type").unwrap_or_default().chars().take(32).collect()
         }
-        "Network.setCookie" | "Network.deleteCookies" => text("name").unwrap_or_default().chars().take(64).collect(),
+        "Network.setCookie" | "Network.deleteCookies" => {
+            text("name").unwrap_or_default().chars().take(64).collect()
+        }
         _ => String::new(),
     }
 }
@@ -37,5 +39,7 @@ pub(super) fn looks_into(method: &str) -> bool {
 }
 
 fn length(what: &str, text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| format!("{what} of {} bytes", text.len()))
+    text.map_or_else(String::new, |text| {
+        format!("{what} of {} bytes", text.len())
+    })
 }

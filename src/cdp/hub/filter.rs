@@ -31,7 +31,11 @@ impl Default for Filter {
             kind: kind.map(str::to_owned),
             exclude: kind.is_some(),
         };
-        Self(vec![entry(Some("browser")), entry(Some("tab")), entry(None)])
+        Self(vec![
+            entry(Some("browser")),
+            entry(Some("tab")),
+            entry(None),
+        ])
     }
 }
 
@@ -41,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_first_entry_that_matches_decides() {
-        let filter: Filter = serde_json::from_str(r#"[{"type":"page","exclude":true},{}]"#).unwrap();
+        let filter: Filter =
+            serde_json::from_str(r#"[{"type":"page","exclude":true},{}]"#).unwrap();
         assert!(!filter.admits("page"));
         assert!(filter.admits("tab"));
         assert!(Filter::default().admits("page"));

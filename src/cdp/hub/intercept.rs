@@ -61,7 +61,10 @@ impl Hub {
             return;
         }
         let frame = paused.frame_id.as_deref().unwrap_or_default();
-        let is_main = self.targets.get(frame).is_some_and(|target| target.kind == "page");
+        let is_main = self
+            .targets
+            .get(frame)
+            .is_some_and(|target| target.kind == "page");
         let Some(action) = paused.action(is_main, self.page_of_frame(frame)) else {
             self.block(&paused);
             return;
@@ -80,7 +83,15 @@ impl Hub {
         }
     }
 
-    fn allow(&mut self, paused: &Paused<'_>, action: &RequestAction, permit: &Permit, params: &str, recorded: bool, now: Now) {
+    fn allow(
+        &mut self,
+        paused: &Paused<'_>,
+        action: &RequestAction,
+        permit: &Permit,
+        params: &str,
+        recorded: bool,
+        now: Now,
+    ) {
         let request = network_id(paused);
         if !recorded {
             let event = self.request_event(paused, action, Ok(permit));
@@ -99,17 +110,33 @@ impl Hub {
             .tenant
             .as_ref()
             .and_then(|tenant| strip(paused.own_cookies()?, &tenant.leases, now));
-        let own = stripped.as_ref().map(Secret::expose).or(paused.own_cookies());
+        let own = stripped
+            .as_ref()
+            .map(Secret::expose)
+            .or(paused.own_cookies());
         let injection = inject(permit, action, own, now);
         if let Some(injection) = &injection {
             let cookies = self.cookie_traces(&injection.cookies);
-            if self.record(Actor::Broker, Event::Injection { request: request.clone(), cookies }, now).is_err() {
+            if self
+                .record(
+                    Actor::Broker,
+                    Event::Injection {
+                        request: request.clone(),
+                        cookies,
+                    },
+                    now,
+                )
+                .is_err()
+            {
                 self.block(paused);
                 return;
             }
         }
         if self.hops.len() < MOST_HOPS {
-            self.hops.entry(request).or_default().push_back(action.url.clone());
+            self.hops
+                .entry(request)
+                .or_default()
+                .push_back(action.url.clone());
         }
         let header = injection.map(|injection| injection.header).or(stripped);
         self.proceed(paused, header.as_ref().map(Secret::expose));
@@ -135,14 +162,23 @@ impl Hub {
         }
     }
 
-    fn request_event(&self, paused: &Paused<'_>, action: &RequestAction, decided: Result<&Permit, &Refusal>) -> Event {
+    fn request_event(
+        &self,
+        paused: &Paused<'_>,
+        action: &RequestAction,
+        decided: Result<&Permit, &Refusal>,
+    ) -> Event {
         Event::Request {
             request: network_id(paused),
             what: action.summary(),
             destination: action.destination,
             delegation: decided.ok().map(Permit::delegation),
             refusal: decided.err().cloned(),
-            policy: self.tenant.as_ref().map(|tenant| tenant.policy.to_string()).unwrap_or_default(),
+            policy: self
+                .tenant
+                .as_ref()
+                .map(|tenant| tenant.policy.to_string())
+                .unwrap_or_default(),
         }
     }
 
@@ -181,7 +217,10 @@ impl Hub {
         let Some(target) = self.targets.get(frame) else {
             return PageContext::default();
         };
-        let blank = target.url.as_ref().is_none_or(|url| url.scheme() == "about");
+        let blank = target
+            .url
+            .as_ref()
+            .is_none_or(|url| url.scheme() == "about");
         let at = if blank {
             target
                 .opener
@@ -191,7 +230,10 @@ impl Hub {
         } else {
             target.url.as_ref()
         };
-        PageContext { at, told: target.told }
+        PageContext {
+            at,
+            told: target.told,
+        }
     }
 
     fn cookie_traces(&self, cookies: &[Arc<LentCookie>]) -> Vec<CookieTrace> {

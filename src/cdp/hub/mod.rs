@@ -241,7 +241,11 @@ enum Call {
     /// `Target.createBrowserContext` for a client.
     CreateContext { to: ReplyTo, dispose: bool },
     /// A page's navigation history, to check where an entry leads.
-    History { to: ReplyTo, session: CdpSession, entry: i64 },
+    History {
+        to: ReplyTo,
+        session: CdpSession,
+        entry: i64,
+    },
 }
 
 impl std::fmt::Debug for Hub {
@@ -299,7 +303,12 @@ impl Hub {
             Call::Vital,
         );
         let context = hub.context_params();
-        hub.ask("Target.createBrowserContext", context, None, Call::FirstContext);
+        hub.ask(
+            "Target.createBrowserContext",
+            context,
+            None,
+            Call::FirstContext,
+        );
         hub
     }
 
@@ -414,7 +423,9 @@ impl Hub {
     }
 
     fn agent(&self) -> Actor {
-        self.tenant.as_ref().map_or(Actor::Broker, |tenant| Actor::Agent { id: tenant.agent })
+        self.tenant
+            .as_ref()
+            .map_or(Actor::Broker, |tenant| Actor::Agent { id: tenant.agent })
     }
 
     /// Looks for every value lent to the session, closed leases included: a

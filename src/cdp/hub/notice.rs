@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn it_says_what_why_and_what_next_and_cannot_be_written_into() {
-        let refusal = Refusal::new(Rule::OriginOutOfScope, "GET https://b.test/<script>alert(1)</script>");
+        let refusal = Refusal::new(
+            Rule::OriginOutOfScope,
+            "GET https://b.test/<script>alert(1)</script>",
+        );
         let page = page(&refusal);
         assert!(page.contains("origin-out-of-scope"));
         assert!(page.contains("POST /v1/delegations"));

@@ -65,6 +65,14 @@ pub(super) fn page_of(tab: &str) -> Option<&str> {
     tab.strip_prefix("tab.")
 }
 
+/// What can be seen of a browser: not its tabs and its own windows' parts.
+fn is_shown(kind: &str) -> bool {
+    matches!(
+        kind,
+        "page" | "iframe" | "worker" | "shared_worker" | "service_worker"
+    ) || kind.ends_with("worklet")
+}
+
 impl Target {
     pub(super) fn tab_info(&self, page: &str) -> Value {
         let mut info = self.info.clone();
@@ -108,10 +116,11 @@ impl Hub {
     /// Takes note of a target; answers its id if it is of an own context.
     pub(super) fn target_known(&mut self, value: &Value, now: Now) -> Option<Arc<str>> {
         let info = Info::deserialize(value).ok()?;
-        let own = info
-            .browser_context_id
-            .as_ref()
-            .is_some_and(|context| self.contexts.contains(context));
+        let own = is_shown(&info.kind)
+            && info
+                .browser_context_id
+                .as_ref()
+                .is_some_and(|context| self.contexts.contains(context));
         if !own {
             return None;
         }
@@ -205,7 +214,10 @@ impl Hub {
                 for session in tabs {
                     client.tabs.remove(&session);
                     let params = json!({"sessionId": session, "targetId": tab_of(id)});
-                    messages.push((number, envelope::event("Target.detachedFromTarget", params, None)));
+                    messages.push((
+                        number,
+                        envelope::event("Target.detachedFromTarget", params, None),
+                    ));
                 }
             }
             for (session, filter) in &client.discover {
@@ -225,19 +237,34 @@ impl Hub {
             self.send(client, event, message, now);
         }
         for to in target.map(|target| target.created).unwrap_or_default() {
-            self.refuse(&to, envelope::Code::Server, "the page closed before it could be attached to", now);
+            self.refuse(
+                &to,
+                envelope::Code::Server,
+                "the page closed before it could be attached to",
+                now,
+            );
         }
     }
 
     /// Chromium attached a session of ours (`parent`: under which of ours).
-    pub(super) fn broker_attached(&mut self, attached: AttachedToTarget, parent: Option<CdpSession>, now: Now) {
+    pub(super) fn broker_attached(
+        &mut self,
+        attached: AttachedToTarget,
+        parent: Option<CdpSession>,
+        now: Now,
+    ) {
         if self.sessions.contains_key(&attached.session_id) {
             return;
         }
         let session = attached.session_id;
         let Some(id) = self.target_known(&attached.target_info, now) else {
             // Not of an own context: nothing of ours, but it must not hang.
-            self.ask("Runtime.runIfWaitingForDebugger", json!({}), Some(&session), Call::Ignored);
+            self.ask(
+                "Runtime.runIfWaitingForDebugger",
+                json!({}),
+                Some(&session),
+                Call::Ignored,
+            );
             return;
         };
         let nested = parent.is_some();
@@ -286,7 +313,12 @@ impl Hub {
         }
         target.held = false;
         if let Some(session) = target.broker.clone() {
-            self.ask("Runtime.runIfWaitingForDebugger", json!({}), Some(&session), Call::Ignored);
+            self.ask(
+                "Runtime.runIfWaitingForDebugger",
+                json!({}),
+                Some(&session),
+                Call::Ignored,
+            );
         }
     }
 
@@ -305,7 +337,11 @@ impl Hub {
             }
             Owner::Client(client) => {
                 let params = json!({"sessionId": session, "targetId": attached.target});
-                let message = envelope::event("Target.detachedFromTarget", params, attached.parent.as_deref());
+                let message = envelope::event(
+                    "Target.detachedFromTarget",
+                    params,
+                    attached.parent.as_deref(),
+                );
                 self.send(client, "Target.detachedFromTarget", message, now);
                 if let Some(target) = self.targets.get_mut(&attached.target) {
                     target.waiting.remove(&client);

@@ -118,7 +118,10 @@ impl World {
             now: at(1),
         };
         let asked = world.to_browser();
-        assert_eq!(asked[0]["method"], "Fetch.enable", "the interceptor comes first");
+        assert_eq!(
+            asked[0]["method"], "Fetch.enable",
+            "the interceptor comes first"
+        );
         let context = find(&asked, "Target.createBrowserContext");
         assert_eq!(context["params"]["proxyBypassList"], "<-loopback>");
         world.answer(context, json!({"browserContextId": "OWN"}));
@@ -184,7 +187,9 @@ impl World {
         let (mut told, mut asked) = (Vec::new(), Vec::new());
         for output in self.outputs() {
             match output {
-                Output::Client { message, .. } => told.push(serde_json::from_slice(&message).unwrap()),
+                Output::Client { message, .. } => {
+                    told.push(serde_json::from_slice(&message).unwrap())
+                }
                 Output::Browser(message) => asked.push(serde_json::from_slice(&message).unwrap()),
                 _ => {}
             }
@@ -224,22 +229,44 @@ fn a_request_is_decided_each_time_it_is_paused() {
     let (_, asked) = world.split();
     let go = find(&asked, "Fetch.continueRequest");
     let headers = go["params"]["headers"].as_array().unwrap();
-    assert!(headers.contains(&json!({"name": "Cookie", "value": format!("sid={SECRET}")})), "{go}");
+    assert!(
+        headers.contains(&json!({"name": "Cookie", "value": format!("sid={SECRET}")})),
+        "{go}"
+    );
     assert!(headers.contains(&json!({"name": "Accept", "value": "*/*"})));
 
     world.pause("https://evil.test/x", "GET", "Document", "PAGE");
     let (_, asked) = world.split();
-    assert_eq!(find(&asked, "Fetch.fulfillRequest")["params"]["responseCode"], 403);
+    assert_eq!(
+        find(&asked, "Fetch.fulfillRequest")["params"]["responseCode"],
+        403
+    );
 
     world.pause("https://evil.test/x", "GET", "Image", "PAGE");
     let (_, asked) = world.split();
-    assert_eq!(find(&asked, "Fetch.failRequest")["params"]["errorReason"], "BlockedByClient");
+    assert_eq!(
+        find(&asked, "Fetch.failRequest")["params"]["errorReason"],
+        "BlockedByClient"
+    );
 
     world.lease.close(CloseReason::Revoked);
     world.pause("https://app.test/x", "GET", "XHR", "PAGE");
     let (_, asked) = world.split();
     find(&asked, "Fetch.failRequest");
-    let refusals = world.records.all().iter().filter(|e| matches!(e, Event::Request { refusal: Some(_), .. })).count();
+    let refusals = world
+        .records
+        .all()
+        .iter()
+        .filter(|e| {
+            matches!(
+                e,
+                Event::Request {
+                    refusal: Some(_),
+                    ..
+                }
+            )
+        })
+        .count();
     assert_eq!(refusals, 3);
     let text = format!("{:?}", world.records.all());
     assert!(!text.contains(SECRET));
@@ -253,14 +280,24 @@ fn a_write_waits_for_its_record_and_is_decided_again() {
         world.pause("https://app.test/x", "POST", "XHR", "PAGE");
         let outputs = world.outputs();
         assert!(outputs.iter().any(|o| matches!(o, Output::Durable { .. })));
-        assert!(!outputs.iter().any(|o| matches!(o, Output::Browser(_))), "released before it was durable");
+        assert!(
+            !outputs.iter().any(|o| matches!(o, Output::Browser(_))),
+            "released before it was durable"
+        );
         if closed_meanwhile {
             world.lease.close(CloseReason::Revoked);
         }
         let now = world.now;
         world.hub.handle_durable("R", true, now);
         let (_, asked) = world.split();
-        find(&asked, if closed_meanwhile { "Fetch.failRequest" } else { "Fetch.continueRequest" });
+        find(
+            &asked,
+            if closed_meanwhile {
+                "Fetch.failRequest"
+            } else {
+                "Fetch.continueRequest"
+            },
+        );
     }
 }
 
@@ -279,8 +316,13 @@ fn what_cannot_be_recorded_does_not_happen() {
             _ => None,
         })
         .collect();
-    assert!(texts.iter().all(|text| !text.contains("continueRequest")), "{texts:?}");
-    let (_, asked) = world.command(&format!(r#"{{"id":2,"method":"Page.enable","sessionId":"{session}"}}"#));
+    assert!(
+        texts.iter().all(|text| !text.contains("continueRequest")),
+        "{texts:?}"
+    );
+    let (_, asked) = world.command(&format!(
+        r#"{{"id":2,"method":"Page.enable","sessionId":"{session}"}}"#
+    ));
     assert!(asked.is_empty());
 }
 
@@ -325,11 +367,20 @@ fn live_secrets_are_blanked_on_their_way_out() {
     let session = world.attach();
     let (_, asked) = world.command(&format!(r#"{{"id":7,"method":"Runtime.evaluate","params":{{"expression":"1"}},"sessionId":"{session}"}}"#));
     let command = find(&asked, "Runtime.evaluate").clone();
-    world.answer(&command, json!({"result": {"value": format!("it is {SECRET}!")}}));
+    world.answer(
+        &command,
+        json!({"result": {"value": format!("it is {SECRET}!")}}),
+    );
     let (told, _) = world.split();
     assert_eq!(told[0]["id"], 7);
     assert!(!told[0].to_string().contains(SECRET));
-    assert!(world.records.all().iter().any(|e| matches!(e, Event::Redaction { count: 1, .. })));
+    assert!(
+        world
+            .records
+            .all()
+            .iter()
+            .any(|e| matches!(e, Event::Redaction { count: 1, .. }))
+    );
 }
 
 #[test]
@@ -358,7 +409,8 @@ fn a_created_page_is_attached_before_its_creation_is_answered() {
     assert_eq!(told[0]["method"], "Target.attachedToTarget");
     assert_eq!(told[1]["id"], 1);
 
-    let (_, asked) = world.command(r#"{"id":2,"method":"Target.createTarget","params":{"url":"about:blank"}}"#);
+    let (_, asked) =
+        world.command(r#"{"id":2,"method":"Target.createTarget","params":{"url":"about:blank"}}"#);
     let create = find(&asked, "Target.createTarget").clone();
     assert_eq!(create["params"]["browserContextId"], "OWN");
     let info = json!({"targetId": "NEW", "type": "page", "title": "", "url": "", "attached": true, "browserContextId": "OWN"});
@@ -366,14 +418,24 @@ fn a_created_page_is_attached_before_its_creation_is_answered() {
     world.answer(&create, json!({"targetId": "NEW"}));
     let (told, asked) = world.split();
     assert!(told.is_empty(), "{told:?}");
-    assert!(!asked.iter().any(|m| m["method"] == "Runtime.runIfWaitingForDebugger"), "it ran before the client set it up");
+    assert!(
+        !asked
+            .iter()
+            .any(|m| m["method"] == "Runtime.runIfWaitingForDebugger"),
+        "it ran before the client set it up"
+    );
     let attach = find(&asked, "Target.attachToTarget").clone();
     world.answer(&attach, json!({"sessionId": "S2"}));
     let (told, _) = world.split();
     assert_eq!(told[0]["params"]["waitingForDebugger"], true);
     assert_eq!(told[1], json!({"id": 2, "result": {"targetId": "NEW"}}));
-    let (_, asked) = world.command(r#"{"id":3,"method":"Runtime.runIfWaitingForDebugger","sessionId":"S2"}"#);
-    let run: Vec<_> = asked.iter().filter(|m| m["method"] == "Runtime.runIfWaitingForDebugger").map(|m| m["sessionId"].clone()).collect();
+    let (_, asked) =
+        world.command(r#"{"id":3,"method":"Runtime.runIfWaitingForDebugger","sessionId":"S2"}"#);
+    let run: Vec<_> = asked
+        .iter()
+        .filter(|m| m["method"] == "Runtime.runIfWaitingForDebugger")
+        .map(|m| m["sessionId"].clone())
+        .collect();
     assert_eq!(run, [json!("B2"), json!("S2")]);
 }
 
@@ -386,5 +448,8 @@ fn jar_cookies_are_put_in_and_taken_out() {
     assert_eq!(set["params"]["cookies"][0]["expires"], 100);
     world.hub.lease_closed(world.lease.delegation);
     let (_, asked) = world.split();
-    assert_eq!(find(&asked, "Storage.setCookies")["params"]["cookies"][0]["expires"], 1);
+    assert_eq!(
+        find(&asked, "Storage.setCookies")["params"]["cookies"][0]["expires"],
+        1
+    );
 }
