@@ -1,6 +1,11 @@
 //! Hallpass: a browser-automation session isolation broker.
 pub mod broker;
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod policy;
+pub mod recorder;
+pub mod service;
+pub mod session;
 pub mod trace;
+pub mod vault;

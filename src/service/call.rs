@@ -1,0 +1,102 @@
+//! Who calls, and why a call is refused.
+
+use crate::model::{
+    action::Refusal,
+    id::{AgentId, PersonId},
+};
+
+/// Who makes a call: known by the kind of token, never by what it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// A person, by the operator token.
+    Person {
+        /// Who.
+        id: PersonId,
+    },
+    /// An agent, by its key.
+    Agent {
+        /// Who.
+        id: AgentId,
+    },
+}
+
+/// Why a call was refused or failed. The message says what to do next and
+/// holds no secret; it is fit to be sent to the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No token, or one that is not known.
+    #[error(
+        "the token is missing, unknown or of a disabled agent; send `Authorization: Bearer` with an agent's key or the operator token"
+    )]
+    Unauthenticated,
+    /// The caller's kind may not do this at all.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// There is no such thing, or it is not the caller's to know of.
+    #[error("there is no {what} `{id}`; list what there is to see the ids")]
+    NotFound {
+        /// `delegation`, `session`, …
+        what: &'static str,
+        /// As the caller named it.
+        id: String,
+    },
+    /// Something in the call is not acceptable.
+    #[error("`{field}`: {reason}")]
+    Invalid {
+        /// Path of the field, such as `scope.origins`.
+        field: &'static str,
+        /// Why, and what is allowed.
+        reason: String,
+    },
+    /// The state it applies to does not allow it, or changed meanwhile.
+    #[error("{0}")]
+    Conflict(String),
+    /// The policy refused it.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// A configured limit is reached.
+    #[error("{0}")]
+    Limit(String),
+    /// A part of the broker does not work now; nothing was allowed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of the broker; what it was is in its log only.
+    #[error(
+        "the broker failed and did nothing further; its log says why, under `{0}`; tell the operator"
+    )]
+    Internal(&'static str),
+}
+
+// === impl CallError ===
+
+impl CallError {
+    /// A name of the kind that stays the same between releases.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden(_) => "forbidden",
+            Self::NotFound { .. } => "not-found",
+            Self::Invalid { .. } => "invalid",
+            Self::Conflict(_) => "conflict",
+            Self::Refused(_) => "refused",
+            Self::Limit(_) => "limit",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    pub(crate) fn not_found(what: &'static str, id: &impl ToString) -> Self {
+        Self::NotFound {
+            what,
+            id: id.to_string(),
+        }
+    }
+
+    pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> Self {
+        Self::Invalid {
+            field,
+            reason: reason.to_string(),
+        }
+    }
+}
