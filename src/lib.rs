@@ -7,5 +7,6 @@ pub mod policy;
 pub mod recorder;
 pub mod service;
 pub mod session;
+pub mod store;
 pub mod trace;
 pub mod vault;

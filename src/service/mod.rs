@@ -11,10 +11,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 pub use call::{CallError, Caller};
 pub use view::{
-    Agent, AgentRef, CookieLabel, CookieRef, CredentialInfo, DelegationFilter, DelegationInfo,
-    ImportReport, NamedCookie, Narrow, NewDelegation, Phase, RefusedCookie, SessionInfo,
-    SessionStatus, StartedSession, TraceInfo, TraceKind, TraceVerdict, WindowAsk,
+    AgentRef, CookieLabel, CookieRef, DelegationFilter, DelegationInfo, ImportReport, Narrow,
+    NewDelegation, Phase, RefusedCookie, SessionInfo, StartedSession, TraceVerdict, WindowAsk,
 };
+
+pub use crate::store::{Agent, CredentialInfo, NamedCookie, SessionStatus, TraceInfo, TraceKind};
 
 use crate::{
     config::Config,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::Span,
     model::{
-        cookie::CookieAttributes,
         delegation::{Delegation, Delivery},
         id::{AgentId, CredentialId, DelegationId, PersonId, SessionId, TraceId},
         origin::Origin,
@@ -15,20 +14,8 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
+    store::{CredentialInfo, NamedCookie, SessionStatus},
 };
-
-/// An agent, without its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Agent {
-    /// Id.
-    pub id: AgentId,
-    /// Unique name.
-    pub name: String,
-    /// When it was added.
-    pub created_at: Timestamp,
-    /// When it was disabled, if it was; for good.
-    pub disabled_at: Option<Timestamp>,
-}
 
 /// An agent as a call names it: by id or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,25 +24,6 @@ pub enum AgentRef {
     Id(AgentId),
     /// By name.
     Name(String),
-}
-
-/// A credential, without its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CredentialInfo {
-    /// Id; stays the same when a new value comes.
-    pub id: CredentialId,
-    /// Whose it is.
-    pub person: PersonId,
-    /// Everything about the cookie but its value.
-    pub cookie: CookieAttributes,
-    /// Counts the values it has had, from 1.
-    pub version: u32,
-    /// Whether the site has taken the cookie away; it cannot be lent then.
-    pub cleared: bool,
-    /// When it was first imported.
-    pub created_at: Timestamp,
-    /// When its value or attributes last changed.
-    pub updated_at: Timestamp,
 }
 
 /// A cookie that was not imported.
@@ -76,19 +44,6 @@ pub struct ImportReport {
     pub imported: Vec<CredentialInfo>,
     /// What was left out, and why.
     pub refused: Vec<RefusedCookie>,
-}
-
-/// A cookie by what a site calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NamedCookie {
-    /// Name, as sent.
-    pub name: String,
-    /// Where it would be sent; must lie in the scope.
-    pub origin: Origin,
-    /// How it reaches the site.
-    #[serde(default)]
-    pub delivery: Delivery,
 }
 
 /// A cookie as a request names it: `{credential, delivery?}` or
@@ -217,18 +172,6 @@ pub struct DelegationFilter {
     pub phase: Option<Phase>,
 }
 
-/// Where a session stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SessionStatus {
-    /// Its browser context is being made.
-    Starting,
-    /// Its agent can connect.
-    Running,
-    /// Over for good.
-    Ended,
-}
-
 /// A session as shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionInfo {
@@ -263,35 +206,6 @@ pub struct StartedSession {
     pub http_url: String,
     /// The session's token.
     pub token: Secret,
-}
-
-/// What a trace is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TraceKind {
-    /// One session.
-    Session,
-    /// One run of the broker: who called what.
-    Broker,
-}
-
-/// A trace as listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceInfo {
-    /// Id.
-    pub id: TraceId,
-    /// What about.
-    pub kind: TraceKind,
-    /// Its session, if it is one's.
-    pub session: Option<SessionId>,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it ended; absent while it grows.
-    pub ended_at: Option<Timestamp>,
-    /// Records known to be in it.
-    pub records: u64,
-    /// Hex hash over them, as last stored apart from the trace.
-    pub head: String,
 }
 
 /// What verifying a trace found.
