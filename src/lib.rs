@@ -1,10 +1,13 @@
 //! Hallpass: a browser-automation session isolation broker.
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod model;
 pub mod policy;
 pub mod recorder;
+pub mod serve;
 pub mod service;
 pub mod session;
 pub mod store;

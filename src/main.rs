@@ -1,1 +1,24 @@
-fn main() {}
+//! The `hallpass` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use hallpass::cli::{self, Cli};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("HALLPASS_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("warn,hallpass=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match cli::run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading what a request carries: its JSON body, its query, its path. What
+//! does not parse becomes a problem that says where.
+
+use std::borrow::Cow;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Kind, Problem};
+
+/// Most bytes of a JSON body.
+pub const JSON_LIMIT: usize = 256 * 1024;
+/// Most bytes of an imported cookie file.
+pub const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
+
+/// A JSON body; unknown members and duplicate keys are refused by its type.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+/// Like [`Json`], and the type's default where there is no body at all.
+#[derive(Debug)]
+pub(super) struct OptionalJson<T>(pub(super) T);
+
+/// The bytes of an imported file.
+#[derive(Debug)]
+pub(super) struct File(pub(super) Bytes);
+
+/// Parameters of the query string.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+/// The parameter of the path.
+#[derive(Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+// === impl FromRequest ===
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        check_json(&parts.headers)?;
+        parse_json(&read(body, JSON_LIMIT).await?).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, JSON_LIMIT).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        check_json(&parts.headers)?;
+        parse_json(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for File {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request.into_body(), IMPORT_LIMIT).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(query)| Self(query))
+            .map_err(|refused| Problem::new(Kind::Malformed, refused.body_text()))
+    }
+}
+
+impl<S, T> FromRequestParts<S> for Path<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Send,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(path)| Self(path))
+            .map_err(|refused| Problem::new(Kind::Malformed, refused.body_text()))
+    }
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+            Kind::BodyTooLarge,
+            format!("the body is longer than the {limit} bytes that this route takes"),
+        )),
+        Err(_) => Err(Problem::new(
+            Kind::Malformed,
+            "the body ended before it was complete",
+        )),
+    }
+}
+
+fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let named = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
+    if named {
+        Ok(())
+    } else {
+        Err(Problem::new(
+            Kind::MediaType,
+            "this route takes `Content-Type: application/json`",
+        ))
+    }
+}
+
+fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let (kind, what): (_, Cow<'static, str>) = match error.classify() {
+            serde_json::error::Category::Data => (Kind::Invalid, error.to_string().into()),
+            _ => (Kind::Malformed, error.to_string().into()),
+        };
+        Problem {
+            position: Some((error.line(), error.column())),
+            ..Problem::new(kind, format!("the body cannot be read: {what}"))
+        }
+    })
+}
