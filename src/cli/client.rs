@@ -48,11 +48,17 @@ impl Client {
     }
 
     /// Reads.
+    ///
+    /// # Errors
+    /// No broker answers, or it refuses.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.call(Method::GET, path, None).await
     }
 
     /// Does, with a JSON body.
+    ///
+    /// # Errors
+    /// No broker answers, or it refuses.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -65,6 +71,9 @@ impl Client {
     }
 
     /// Does, with the bytes of a file.
+    ///
+    /// # Errors
+    /// No broker answers, or it refuses.
     pub async fn post_file<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -75,6 +84,9 @@ impl Client {
     }
 
     /// Removes or ends.
+    ///
+    /// # Errors
+    /// No broker answers, or it refuses.
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.call(Method::DELETE, path, None).await
     }
@@ -128,6 +140,7 @@ fn refused(status: StatusCode, body: &[u8]) -> Failure {
     let problem: ProblemText = serde_json::from_slice(body).unwrap_or_default();
     let exit = match status {
         StatusCode::FORBIDDEN => Exit::Refused,
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Exit::Usage,
         _ if problem.rule.is_some() => Exit::Refused,
         _ => Exit::Failed,
     };

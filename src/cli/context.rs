@@ -23,6 +23,8 @@ use crate::{
 
 /// Variable that holds the token, for brokers whose data folder is elsewhere.
 const TOKEN_VARIABLE: &str = "HALLPASS_TOKEN";
+/// The operator token in the data folder.
+pub(super) const TOKEN_FILE: &str = "keys/operator.token";
 
 /// What every command has at hand.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Context {
 
     /// Where the operator token is kept.
     pub fn token_path(&self) -> PathBuf {
-        self.config.data_dir.join("operator.token")
+        self.config.data_dir.join(TOKEN_FILE)
     }
 
     /// A client of the running broker.

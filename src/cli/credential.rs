@@ -97,7 +97,18 @@ async fn import(file: &Path, format: Format, context: &Context) -> Result<Exit, 
         Format::Json => "json",
     };
     let path = format!("/v1/credentials?format={format}");
-    let report: ImportReport = client.post_file(&path, bytes).await?;
+    let report: ImportReport =
+        client
+            .post_file(&path, bytes)
+            .await
+            .map_err(|failure: Failure| match failure.exit {
+                // The command is right; it is the file that is not.
+                Exit::Usage => Failure {
+                    exit: Exit::Failed,
+                    ..failure
+                },
+                _ => failure,
+            })?;
     context.show(&report, |context, report| {
         let screen = context.screen;
         if !report.imported.is_empty() {

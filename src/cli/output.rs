@@ -45,8 +45,8 @@ impl Table {
 
     /// Adds a row; its cells are made safe to print.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows
-            .push(cells.iter().map(|cell| printable(cell)).collect());
+        let safe = cells.into_iter().map(|cell| printable(&cell));
+        self.rows.push(safe.collect());
     }
 
     /// Whether it has no row.

@@ -23,22 +23,22 @@ pub struct ServeArgs {
 /// # Errors
 /// It cannot start, or did not end in time.
 pub async fn run(context: &Context) -> Result<Exit, Failure> {
-    let stop = stop_signal().map_err(explain)?;
+    let stop = stop_signal().map_err(|error| explain(&error))?;
     let broker = Broker::open(context.config().clone())
         .await
-        .map_err(explain)?;
+        .map_err(|error| explain(&error))?;
     context.screen.line(format!(
         "hallpass {} answers at http://{}; the operator token is in {}; next: `hallpass agent add NAME`",
         env!("CARGO_PKG_VERSION"),
         broker.address(),
         context.token_path().display(),
     ));
-    broker.run(stop).await.map_err(explain)?;
+    broker.run(stop).await.map_err(|error| explain(&error))?;
     Ok(Exit::Done)
 }
 
-fn explain(error: ServeError) -> Failure {
-    let failure = Failure::new(Exit::Failed, super::failure::chain(&error));
+fn explain(error: &ServeError) -> Failure {
+    let failure = Failure::new(Exit::Failed, super::failure::chain(error));
     match error {
         ServeError::PortTaken(_) => failure.advise(
             "stop the other program, or choose another port with `--listen` or `listen` in the configuration",

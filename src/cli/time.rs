@@ -8,6 +8,9 @@ use super::failure::Failure;
 use crate::{config::Span, model::time::Timestamp, service::WindowAsk};
 
 /// Reads a time: RFC 3339, or local `2026-11-24 14:15`, or `14:15` for today.
+///
+/// # Errors
+/// It is no time.
 pub fn parse_time(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
     let text = text.trim();
     if let Ok(at) = Timestamp::parse(text) {

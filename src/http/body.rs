@@ -1,7 +1,7 @@
 //! Reading what a request carries: its JSON body, its query, its path. What
 //! does not parse becomes a problem that says where.
 
-use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
@@ -10,6 +10,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use super::problem::{Kind, Problem};
 
@@ -17,6 +18,9 @@ use super::problem::{Kind, Problem};
 pub const JSON_LIMIT: usize = 256 * 1024;
 /// Most bytes of an imported cookie file.
 pub const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Time for a body to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A JSON body; unknown members and duplicate keys are refused by its type.
 #[derive(Debug)]
@@ -98,7 +102,14 @@ where
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(body, limit).collect().await {
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await;
+    let Ok(collected) = collected else {
+        return Err(Problem::new(
+            Kind::Malformed,
+            format!("the body did not arrive within {BODY_TIME:?}"),
+        ));
+    };
+    match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
             Kind::BodyTooLarge,
@@ -127,15 +138,19 @@ fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+fn place(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| {
-        let (kind, what): (_, Cow<'static, str>) = match error.classify() {
-            serde_json::error::Category::Data => (Kind::Invalid, error.to_string().into()),
-            _ => (Kind::Malformed, error.to_string().into()),
+        let kind = match error.classify() {
+            Category::Data => Kind::Invalid,
+            Category::Io | Category::Syntax | Category::Eof => Kind::Malformed,
         };
         Problem {
-            position: Some((error.line(), error.column())),
-            ..Problem::new(kind, format!("the body cannot be read: {what}"))
+            position: Some((place(error.line()), place(error.column()))),
+            ..Problem::new(kind, format!("the body cannot be read: {error}"))
         }
     })
 }

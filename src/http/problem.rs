@@ -24,7 +24,7 @@ pub struct Problem {
     /// What the caller can do now.
     pub what_to_do: Option<Cow<'static, str>>,
     /// Line and column, from one, where a body could not be read.
-    pub position: Option<(usize, usize)>,
+    pub position: Option<(u32, u32)>,
     /// The part of the body that is not acceptable, such as `scope.origins`.
     pub field: Option<&'static str>,
 }
@@ -84,9 +84,9 @@ struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<usize>,
+    line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<usize>,
+    column: Option<u32>,
 }
 
 // === impl Kind ===
@@ -210,8 +210,8 @@ impl Problem {
 
     /// Adds the rule that refused.
     #[must_use]
-    pub fn by_rule(mut self, rule: impl ToString) -> Self {
-        self.rule = Some(rule.to_string());
+    pub fn by_rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
         self
     }
 
@@ -246,7 +246,7 @@ impl From<CallError> for Problem {
                 Kind::Refused,
                 format!("{}: {}", refusal.what, refusal.reason()),
             )
-            .by_rule(refusal.rule)
+            .by_rule(refusal.rule.to_string())
             .about(refusal.delegation)
             .advise(refusal.advice()),
             CallError::Limit(_) => Self::new(Kind::Limit, text).by_rule("limit"),

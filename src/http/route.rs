@@ -1,4 +1,4 @@
-//! One route: what the router serves and what the OpenAPI document says, in
+//! One route: what the router serves and what the `OpenAPI` document says, in
 //! one place, so that neither can lack what the other has.
 
 use axum::{http::Method, routing::MethodRouter};
@@ -12,7 +12,7 @@ use crate::service::Service;
 pub struct Route {
     /// Method.
     pub method: Method,
-    /// Path template, as axum and OpenAPI both write it.
+    /// Path template, as axum and `OpenAPI` both write it.
     pub path: &'static str,
     /// Name of the operation.
     pub id: &'static str,

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made of the same routes that the router serves.
+//! The `OpenAPI` document, made of the same routes that the router serves.
 
 mod schemas;
 

@@ -28,6 +28,7 @@ pub(super) fn all() -> Map<String, Value> {
     .into_iter()
     .chain(registry())
     .chain(delegations())
+    .chain(grants())
     .chain(sessions())
     .chain(traces())
     .map(|(name, schema)| (name.to_owned(), schema))
@@ -43,14 +44,14 @@ fn registry() -> Vec<(&'static str, Value)> {
                 ("id", text()),
                 ("name", text()),
                 ("created_at", to("Time")),
-                ("disabled_at", or_null(to("Time"))),
+                ("disabled_at", or_null(&to("Time"))),
             ]),
         ),
         (
             "AddedAgent",
             object(&[("agent", to("Agent")), ("key", text())]),
         ),
-        ("AgentList", object(&[("agents", list(to("Agent")))])),
+        ("AgentList", object(&[("agents", list(&to("Agent")))])),
         (
             "Cookie",
             object(&[
@@ -65,7 +66,7 @@ fn registry() -> Vec<(&'static str, Value)> {
                     json!({ "enum": ["Strict", "Lax", "None", null] }),
                 ),
                 ("partitionKey?", to("PartitionKey")),
-                ("expires", or_null(to("Time"))),
+                ("expires", or_null(&to("Time"))),
             ]),
         ),
         (
@@ -86,21 +87,21 @@ fn registry() -> Vec<(&'static str, Value)> {
         ),
         (
             "CredentialList",
-            object(&[("credentials", list(to("Credential")))]),
+            object(&[("credentials", list(&to("Credential")))]),
         ),
         (
             "RefusedCookie",
             object(&[
                 ("position", number()),
-                ("name", or_null(text())),
+                ("name", or_null(&text())),
                 ("reason", text()),
             ]),
         ),
         (
             "ImportReport",
             object(&[
-                ("imported", list(to("Credential"))),
-                ("refused", list(to("RefusedCookie"))),
+                ("imported", list(&to("Credential"))),
+                ("refused", list(&to("RefusedCookie"))),
             ]),
         ),
     ]
@@ -111,12 +112,12 @@ fn delegations() -> Vec<(&'static str, Value)> {
         (
             "Scope",
             object(&[
-                ("origins", list(text())),
-                ("paths?", list(text())),
-                ("methods?", list(text())),
-                ("load?", list(text())),
-                ("connect?", list(text())),
-                ("addresses?", list(text())),
+                ("origins", list(&text())),
+                ("paths?", list(&text())),
+                ("methods?", list(&text())),
+                ("load?", list(&text())),
+                ("connect?", list(&text())),
+                ("addresses?", list(&text())),
             ]),
         ),
         (
@@ -157,7 +158,7 @@ fn delegations() -> Vec<(&'static str, Value)> {
                 ("agent?", to("AgentRef")),
                 ("lender?", text()),
                 ("purpose", text()),
-                ("cookies?", list(to("CookieRef"))),
+                ("cookies?", list(&to("CookieRef"))),
                 ("scope", to("Scope")),
                 ("window?", to("WindowAsk")),
             ]),
@@ -167,23 +168,28 @@ fn delegations() -> Vec<(&'static str, Value)> {
             object(&[
                 ("scope?", to("Scope")),
                 ("window?", to("WindowAsk")),
-                ("credentials?", list(text())),
+                ("credentials?", list(&text())),
             ]),
         ),
+    ]
+}
+
+fn grants() -> Vec<(&'static str, Value)> {
+    vec![
         (
             "Terms",
             object(&[
                 ("scope", to("Scope")),
                 ("window", to("Window")),
-                ("credentials", list(to("LentCredential"))),
+                ("credentials", list(&to("LentCredential"))),
             ]),
         ),
         (
             "State",
             object(&[
                 ("status", one_of(&["requested", "approved", "closed"])),
-                ("approver?", or_null(text())),
-                ("granted?", or_null(to("Terms"))),
+                ("approver?", or_null(&text())),
+                ("granted?", or_null(&to("Terms"))),
                 ("approved_at?", to("Time")),
                 ("approved_boot?", number()),
                 ("boot_id?", text()),
@@ -217,14 +223,14 @@ fn delegations() -> Vec<(&'static str, Value)> {
                 ("requested", to("Terms")),
                 ("state", to("State")),
                 ("phase", to("Phase")),
-                ("wanted", list(to("NamedCookie"))),
-                ("cookies", list(to("CookieLabel"))),
+                ("wanted", list(&to("NamedCookie"))),
+                ("cookies", list(&to("CookieLabel"))),
                 ("revision", number()),
             ]),
         ),
         (
             "DelegationList",
-            object(&[("delegations", list(to("Delegation")))]),
+            object(&[("delegations", list(&to("Delegation")))]),
         ),
     ]
 }
@@ -233,7 +239,7 @@ fn sessions() -> Vec<(&'static str, Value)> {
     vec![
         (
             "NewSession",
-            object(&[("agent?", to("AgentRef")), ("delegations?", list(text()))]),
+            object(&[("agent?", to("AgentRef")), ("delegations?", list(&text()))]),
         ),
         (
             "Session",
@@ -243,10 +249,10 @@ fn sessions() -> Vec<(&'static str, Value)> {
                 ("agent_name", text()),
                 ("trace", text()),
                 ("status", one_of(&["starting", "running", "ended"])),
-                ("delegations", list(text())),
+                ("delegations", list(&text())),
                 ("started_at", to("Time")),
-                ("ended_at", or_null(to("Time"))),
-                ("reason", or_null(text())),
+                ("ended_at", or_null(&to("Time"))),
+                ("reason", or_null(&text())),
             ]),
         ),
         (
@@ -258,7 +264,7 @@ fn sessions() -> Vec<(&'static str, Value)> {
                 ("token", text()),
             ]),
         ),
-        ("SessionList", object(&[("sessions", list(to("Session")))])),
+        ("SessionList", object(&[("sessions", list(&to("Session")))])),
     ]
 }
 
@@ -269,14 +275,14 @@ fn traces() -> Vec<(&'static str, Value)> {
             object(&[
                 ("id", text()),
                 ("kind", one_of(&["session", "broker"])),
-                ("session", or_null(text())),
+                ("session", or_null(&text())),
                 ("created_at", to("Time")),
-                ("ended_at", or_null(to("Time"))),
+                ("ended_at", or_null(&to("Time"))),
                 ("records", number()),
                 ("head", text()),
             ]),
         ),
-        ("TraceList", object(&[("traces", list(to("Trace")))])),
+        ("TraceList", object(&[("traces", list(&to("Trace")))])),
         ("Record", json!({ "type": "object" })),
         (
             "TraceVerdict",
@@ -285,7 +291,7 @@ fn traces() -> Vec<(&'static str, Value)> {
                 ("intact", flag()),
                 ("records", number()),
                 ("head", text()),
-                ("problem", or_null(text())),
+                ("problem", or_null(&text())),
             ]),
         ),
     ]
@@ -345,11 +351,11 @@ fn one_of(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
 }
 
-fn list(item: Value) -> Value {
+fn list(item: &Value) -> Value {
     json!({ "type": "array", "items": item })
 }
 
-fn or_null(schema: Value) -> Value {
+fn or_null(schema: &Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
