@@ -5,8 +5,5 @@ pub mod config;
 pub mod model;
 pub mod policy;
 pub mod recorder;
-pub mod service;
-pub mod session;
-pub mod store;
 pub mod trace;
 pub mod vault;
