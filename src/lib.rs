@@ -6,6 +6,7 @@ pub mod config;
 pub mod http;
 pub mod model;
 pub mod policy;
+pub mod random;
 pub mod recorder;
 pub mod serve;
 pub mod service;
