@@ -1,6 +1,15 @@
 //! `hallpass serve`: the broker, from its checks to its drain.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fs::{self, File, TryLockError},
+    future::Future,
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1};
@@ -13,6 +22,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+use url::Url;
 
 use crate::{
     config::Config,
@@ -30,6 +40,9 @@ const END_TIME: Duration = Duration::from_secs(10);
 /// Time for answers that are under way.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
+/// Where a running broker says how to reach it, in its data folder.
+const ADDRESS_FILE: &str = "broker.url";
+
 /// A broker that is ready to take calls: its data folder is open and its port
 /// is bound.
 #[derive(Debug)]
@@ -38,6 +51,7 @@ pub struct Broker {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
+    address_file: PathBuf,
 }
 
 /// Why the broker does not run.
@@ -96,12 +110,17 @@ impl Broker {
             }
         };
         service.listening_on(address);
+        let address_file = service.config().data_dir.join(ADDRESS_FILE);
+        if let Err(error) = announce(&address_file, address) {
+            tracing::warn!(%error, "the broker's address could not be left in the data folder");
+        }
         let router = http::router(service.clone(), service.config(), None);
         Ok(Self {
             service,
             listener,
             address,
             router,
+            address_file,
         })
     }
 
@@ -132,6 +151,8 @@ impl Broker {
             () = stop => {}
         }
         drop(self.listener);
+        // Gone already is as good.
+        drop(fs::remove_file(&self.address_file));
         tracing::info!("stopping: no more calls are taken");
         closing.cancel();
         connections.close();
@@ -142,6 +163,40 @@ impl Broker {
         reconciler.abort();
         ended.map_err(|_| ServeError::Drain(END_TIME))
     }
+}
+
+/// Whether a broker holds this data folder.
+#[must_use]
+pub fn is_running(data_dir: &Path) -> bool {
+    File::open(data_dir.join("broker.lock"))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Where the broker of this data folder answers, as it left word.
+#[must_use]
+pub fn announced(data_dir: &Path) -> Option<Url> {
+    let text = fs::read_to_string(data_dir.join(ADDRESS_FILE)).ok()?;
+    Url::parse(text.trim()).ok()
+}
+
+/// The URL that reaches a listening address from this machine.
+#[must_use]
+pub fn local_url(listen: SocketAddr) -> String {
+    match (listen.ip().is_unspecified(), listen) {
+        (false, _) => format!("http://{listen}/"),
+        (true, SocketAddr::V4(_)) => format!("http://127.0.0.1:{}/", listen.port()),
+        (true, SocketAddr::V6(_)) => format!("http://[::1]:{}/", listen.port()),
+    }
+}
+
+fn announce(path: &Path, address: SocketAddr) -> std::io::Result<()> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(local_url(address).as_bytes())
 }
 
 /// Answers when the process is asked to stop; a second time ends it at once.

@@ -96,7 +96,7 @@ impl Place {
         };
         Serving {
             place: self,
-            url: url.trim_end_matches(';').to_owned(),
+            url: url.to_owned(),
             greeting,
             child,
         }
@@ -200,7 +200,10 @@ fn without_a_broker_the_error_says_how_to_start_one() {
     place.fails(&["agent", "list"], 1, &["hallpass serve"]);
     let serving = place.serve();
     let url = serving.url.clone();
+    let beside = place.run(&["agent", "list"]);
+    assert!(beside.status.success(), "{}", text(&beside.stderr));
     serving.stop();
+    place.fails(&["agent", "list"], 1, &["no broker", "hallpass serve"]);
     let list = ["agent", "list", "--url", &url];
     place.fails(&list, 1, &["no broker", "hallpass serve"]);
 }

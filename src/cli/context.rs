@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     config::{Config, Flags},
     model::{secret::Secret, time::Timestamp},
+    serve,
 };
 
 /// Variable that holds the token, for brokers whose data folder is elsewhere.
@@ -134,16 +135,27 @@ impl Context {
         }
     }
 
+    /// The address that was named, or that the running broker of the data folder
+    /// left. The token is sent nowhere else: another program may have taken the
+    /// port of a broker that does not run.
     fn broker_url(&self) -> Result<Url, Failure> {
         if let Some(url) = &self.url {
             return Ok(url.clone());
         }
-        let listen = self.config.listen;
-        let text = match (listen.ip().is_unspecified(), listen) {
-            (false, _) => format!("http://{listen}/"),
-            (true, SocketAddr::V4(_)) => format!("http://127.0.0.1:{}/", listen.port()),
-            (true, SocketAddr::V6(_)) => format!("http://[::1]:{}/", listen.port()),
-        };
+        let data_dir = &self.config.data_dir;
+        if !serve::is_running(data_dir) {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("no broker runs on the data folder {}", data_dir.display()),
+            )
+            .advise(
+                "start one with `hallpass serve`, or name another: its folder with `--data-dir`, or its address with `--url`",
+            ));
+        }
+        if let Some(url) = serve::announced(data_dir) {
+            return Ok(url);
+        }
+        let text = serve::local_url(self.config.listen);
         Url::parse(&text).map_err(|error| {
             Failure::because(format!("`{text}` is no address of a broker"), &error)
         })

@@ -28,7 +28,7 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
         .await
         .map_err(|error| explain(&error))?;
     context.screen.line(format!(
-        "hallpass {} answers at http://{}; the operator token is in {}; next: `hallpass agent add NAME`",
+        "hallpass {} answers at http://{} (operator token in {}); next: `hallpass agent add NAME`",
         env!("CARGO_PKG_VERSION"),
         broker.address(),
         context.token_path().display(),

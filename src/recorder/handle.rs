@@ -160,7 +160,10 @@ impl Recorder {
     /// never, if that does not happen.
     pub async fn failed(&self) -> Failure {
         let mut progress = self.shared.progress.subscribe();
-        match progress.wait_for(|progress| progress.failure.is_some()).await {
+        match progress
+            .wait_for(|progress| progress.failure.is_some())
+            .await
+        {
             Ok(progress) => progress.failure.clone().unwrap_or(Failure::Closed),
             Err(_) => Failure::Closed,
         }

@@ -89,7 +89,10 @@ async fn what_is_recorded_is_read_back_over_many_segments() {
     let expected: Vec<String> = (1..=20).map(|n| format!("https://a.test/{n}")).collect();
     assert_eq!(urls(&reading), expected);
     assert_eq!(read::list(&dir).unwrap(), [trace(1)]);
-    assert_eq!(read::verify(&dir, trace(1), open_key, Some(head)).unwrap(), verified);
+    assert_eq!(
+        read::verify(&dir, trace(1), open_key, Some(head)).unwrap(),
+        verified
+    );
     for segment in 1..=verified.segments {
         let len = fs::metadata(segment_file(&dir, 1, segment)).unwrap().len();
         assert!(len <= 4096, "{len}");
@@ -101,7 +104,10 @@ async fn nothing_on_disk_tells_what_was_recorded() {
     let dir = TempDir::new().unwrap();
     let recorders = Recorders::new(dir.path().to_owned(), Settings::default()).unwrap();
     let recorder = recorders.create(trace(1), key()).unwrap();
-    recorder.record_durably(samples::navigation(1)).await.unwrap();
+    recorder
+        .record_durably(samples::navigation(1))
+        .await
+        .unwrap();
     let bytes = fs::read(segment_file(dir.path(), 1, 1)).unwrap();
     for text in [&b"a.test"[..], b"navigation", &KEY[..8]] {
         assert!(!bytes.windows(text.len()).any(|part| part == text));
@@ -127,7 +133,9 @@ async fn many_tasks_record_into_many_traces_and_each_keeps_its_order() {
         tasks.spawn(async move {
             let mut tickets = Vec::new();
             for n in 0..25 {
-                let ticket = recorder.record(samples::navigation(task * 100 + n)).unwrap();
+                let ticket = recorder
+                    .record(samples::navigation(task * 100 + n))
+                    .unwrap();
                 tickets.push((ticket, format!("https://a.test/{}", task * 100 + n)));
                 match n % 5 {
                     0 => recorder.durable(ticket).await.unwrap(),
@@ -162,7 +170,10 @@ async fn a_trace_can_be_read_while_it_is_written() {
         let recorder = recorder.clone();
         async move {
             for n in 0..200 {
-                recorder.record_durably(samples::navigation(n)).await.unwrap();
+                recorder
+                    .record_durably(samples::navigation(n))
+                    .await
+                    .unwrap();
             }
         }
     });
@@ -183,12 +194,18 @@ async fn a_crash_in_the_last_frame_leaves_all_before_it() {
     let recorders = Recorders::new(dir.path().to_owned(), Settings::default()).unwrap();
     let recorder = recorders.create(trace(1), key()).unwrap();
     for n in 1..=3 {
-        recorder.record_durably(samples::navigation(n)).await.unwrap();
+        recorder
+            .record_durably(samples::navigation(n))
+            .await
+            .unwrap();
     }
     let anchor = *recorder.heads().borrow();
     let path = segment_file(dir.path(), 1, 1);
     let before = fs::metadata(&path).unwrap().len();
-    recorder.record_durably(samples::navigation(4)).await.unwrap();
+    recorder
+        .record_durably(samples::navigation(4))
+        .await
+        .unwrap();
     let head = recorder.finish().await.unwrap();
     let after = fs::metadata(&path).unwrap().len();
     assert!(before < after);
@@ -234,10 +251,16 @@ async fn a_trace_is_never_continued() {
     let dir = TempDir::new().unwrap();
     let recorders = Recorders::new(dir.path().to_owned(), small()).unwrap();
     let recorder = recorders.create(trace(1), key()).unwrap();
-    recorder.record_durably(samples::navigation(1)).await.unwrap();
+    recorder
+        .record_durably(samples::navigation(1))
+        .await
+        .unwrap();
     let again = recorders.create(trace(1), key()).unwrap_err();
     assert_eq!(again, RecordError::Exists(trace(1)));
-    recorder.record_durably(samples::navigation(2)).await.unwrap();
+    recorder
+        .record_durably(samples::navigation(2))
+        .await
+        .unwrap();
     assert_eq!(read(dir.path(), 1, None).records.len(), 2);
     let key = TraceKey {
         wrapped: vec![0; 5000],
@@ -250,8 +273,16 @@ async fn a_trace_is_never_continued() {
 #[tokio::test]
 async fn a_full_queue_refuses_and_takes_nothing() {
     for settings in [
-        Settings { queue_records: 3, window: Duration::from_secs(600), ..small() },
-        Settings { queue_bytes: 4000, window: Duration::from_secs(600), ..small() },
+        Settings {
+            queue_records: 3,
+            window: Duration::from_secs(600),
+            ..small()
+        },
+        Settings {
+            queue_bytes: 4000,
+            window: Duration::from_secs(600),
+            ..small()
+        },
     ] {
         let dir = TempDir::new().unwrap();
         let recorders = Recorders::new(dir.path().to_owned(), settings).unwrap();
@@ -396,7 +427,8 @@ fn a_full_disk_ends_the_trace_and_what_is_on_it_stays_true() {
 
 #[test]
 fn a_file_that_may_not_grow_ends_the_trace_and_what_is_in_it_stays_true() {
-    let name = "recorder::tests::a_file_that_may_not_grow_ends_the_trace_and_what_is_in_it_stays_true";
+    let name =
+        "recorder::tests::a_file_that_may_not_grow_ends_the_trace_and_what_is_in_it_stays_true";
     match std::env::var_os("HALLPASS_TEST_LIMIT") {
         Some(dir) => fill(Path::new(&dir), &[Failure::FileTooLarge]),
         None => run_again(
@@ -418,7 +450,10 @@ fn a_folder_that_takes_no_writing_is_told_at_create() {
                 panic!("{error}");
             };
             assert!(path.ends_with(trace(1).to_string()));
-            assert!(matches!(failure, Failure::ReadOnly | Failure::Denied), "{error}");
+            assert!(
+                matches!(failure, Failure::ReadOnly | Failure::Denied),
+                "{error}"
+            );
         }
         // The right to write means nothing to root, a read-only mount does.
         None => run_again(
@@ -436,7 +471,11 @@ fn a_folder_that_takes_no_writing_is_told_at_create() {
 // `variable`.
 fn run_again(test: &str, variable: &str, script: &str) {
     let dir = TempDir::new().unwrap();
-    let map = if nix::unistd::geteuid().is_root() { "" } else { "-r" };
+    let map = if nix::unistd::geteuid().is_root() {
+        ""
+    } else {
+        "-r"
+    };
     let Output {
         status,
         stdout,

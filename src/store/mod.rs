@@ -9,6 +9,7 @@ mod credential;
 mod delegation;
 mod file;
 mod meta;
+mod peek;
 mod row;
 mod session;
 mod trace;

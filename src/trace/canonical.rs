@@ -189,7 +189,10 @@ mod tests {
                 json!({"n": INTEGER_MAX + 1}),
                 CanonicalError::TooGreat("9007199254740992".into()),
             ),
-            (json!(i64::MIN), CanonicalError::TooGreat(i64::MIN.to_string())),
+            (
+                json!(i64::MIN),
+                CanonicalError::TooGreat(i64::MIN.to_string()),
+            ),
         ] {
             assert_eq!(to_vec(&value), Err(expected));
         }

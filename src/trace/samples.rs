@@ -191,9 +191,6 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
             received: count,
             how: t(),
         },
-        Event::Redaction {
-            method: t(),
-            count,
-        },
+        Event::Redaction { method: t(), count },
     ]
 }

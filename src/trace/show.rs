@@ -149,7 +149,10 @@ fn what(event: &Event) -> String {
             ..
         } => match (refusal, address) {
             (Some(refusal), _) => {
-                format!("was refused a connection to {host}:{port}{}", because(refusal))
+                format!(
+                    "was refused a connection to {host}:{port}{}",
+                    because(refusal)
+                )
             }
             (None, Some(address)) => format!("connected to {host}:{port} at {address}"),
             (None, None) => format!("connected to {host}:{port}"),
@@ -160,9 +163,7 @@ fn what(event: &Event) -> String {
             sent,
             received,
             how,
-        } => format!(
-            "connection to {host}:{port} {how}: {sent} bytes sent, {received} received"
-        ),
+        } => format!("connection to {host}:{port} {how}: {sent} bytes sent, {received} received"),
         Event::Redaction { method, count } => format!(
             "replaced {} in {method}",
             counted(usize::try_from(*count).unwrap_or(usize::MAX), "secret")
@@ -224,13 +225,14 @@ fn time(at: &str) -> &str {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            c if c.is_control() || is_invisible(c) => out.extend(c.escape_unicode()),
-            c => out.push(c),
-        }
-        out
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, c| {
+            match c {
+                c if c.is_control() || is_invisible(c) => out.extend(c.escape_unicode()),
+                c => out.push(c),
+            }
+            out
+        })
 }
 
 // Direction marks, joiners and other marks without a shape of their own.
@@ -289,7 +291,10 @@ mod tests {
         for hostile in ["\u{1b}[2J", "\r\n#2 broker", "\u{9b}0m", "\u{202e}gpj"] {
             for event in samples::all(hostile, 1) {
                 let text = shown(Actor::Page, event);
-                assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text}");
+                assert!(
+                    !text.contains(|c: char| c.is_control() || c == '\u{202e}'),
+                    "{text}"
+                );
             }
         }
     }

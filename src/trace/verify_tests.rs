@@ -194,10 +194,7 @@ fn a_moved_record_is_told_from_a_changed_one() {
     changed.frames[1][0][40] ^= 1;
     let error = sample.check(&changed.segments()).unwrap_err();
     assert_eq!(error.fault, Fault::Frame(FrameError::Changed));
-    assert_eq!(
-        error.to_string(),
-        "record 3 (segment 2): it was changed"
-    );
+    assert_eq!(error.to_string(), "record 3 (segment 2): it was changed");
 }
 
 #[test]

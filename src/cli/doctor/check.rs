@@ -1,7 +1,7 @@
 //! The checks. None of them changes anything on disk.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, Read},
     net::TcpListener,
     os::unix::fs::MetadataExt,
@@ -22,7 +22,7 @@ const CLOCK_FLOOR: &str = "2026-01-01T00:00:00Z";
 
 /// Every check, in the order in which one builds on another.
 pub(super) async fn all(config: &Config) -> Vec<Finding> {
-    let running = broker_runs(&config.data_dir);
+    let running = crate::serve::is_running(&config.data_dir);
     let mut findings = vec![clock(), boot()];
     findings.push(folder(&config.data_dir));
     findings.push(store(&config.data_dir.join("hallpass.db"), running));
@@ -248,12 +248,6 @@ fn listen(config: &Config, running: bool) -> Finding {
             "stop the program that has it, or choose another with `listen`",
         ),
     }
-}
-
-/// Whether a broker holds the folder.
-pub(super) fn broker_runs(data_dir: &Path) -> bool {
-    File::open(data_dir.join("broker.lock"))
-        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn private(path: &Path) -> Result<(), u32> {
