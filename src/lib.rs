@@ -4,6 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod model;
 pub mod policy;
-pub mod recorder;
+pub mod random;
 pub mod trace;
 pub mod vault;

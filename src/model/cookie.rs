@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{
-    origin::{is_loopback_host, is_public_suffix},
+    origin::{Origin, is_loopback_host, is_public_suffix},
     time::Timestamp,
 };
 
@@ -90,7 +90,7 @@ pub enum CookieError {
     /// An empty name, or one with a character that no cookie name has.
     #[error("its name is empty or has a character that a cookie name cannot have")]
     Name,
-    /// A control character, semicolon or the like.
+    /// A control character or semicolon, or a space at either end.
     #[error("its value has a character that a cookie value cannot have")]
     Value,
     /// Name and value together are over 4096 bytes.
@@ -102,10 +102,13 @@ pub enum CookieError {
     /// A domain that a registry hands out.
     #[error("`{0}` is a public suffix: such a cookie would go to every site below it")]
     PublicSuffix(String),
-    /// Does not begin with `/`.
-    #[error("its path does not begin with `/`")]
+    /// Does not begin with `/`, is over 1024 bytes or has a control character.
+    #[error("its path does not begin with `/`, or is not one that a cookie can have")]
     Path,
-    /// `__Host-` or `__Secure-` without what the prefix promises.
+    /// The top-level site of a partition is not the site of an http or https origin.
+    #[error("its partition is not a site such as `https://example.com`")]
+    Partition,
+    /// `__Host-`, `__Secure-` or the like without what the prefix promises.
     #[error("its name begins with `{0}` but it lacks what that promises")]
     Prefix(&'static str),
     /// `SameSite=None` and partitioned cookies must be `Secure`.
@@ -120,10 +123,14 @@ impl CookieAttributes {
     /// # Errors
     /// See [`CookieError`].
     pub fn validated(mut self, value: &str) -> Result<Self, CookieError> {
-        if self.name.is_empty() || self.name.bytes().any(|b| !is_token_byte(b)) {
+        if self.name.is_empty() || self.name.bytes().any(|b| !is_name_byte(b)) {
             return Err(CookieError::Name);
         }
-        if value.bytes().any(|b| b < 0x20 || b == 0x7f || b == b';') {
+        // Browsers trim a value before they keep it; an untrimmed one is not theirs.
+        if value.bytes().any(|b| b < 0x20 || b == 0x7f || b == b';')
+            || value.starts_with(' ')
+            || value.ends_with(' ')
+        {
             return Err(CookieError::Value);
         }
         if self.name.len() + value.len() > 4096 {
@@ -132,19 +139,22 @@ impl CookieAttributes {
         let text = self.domain.strip_prefix('.').unwrap_or(&self.domain);
         let host = Host::parse(text).map_err(|_| CookieError::Domain(self.domain.clone()))?;
         let domain = host.to_string();
-        let domain = domain.trim_end_matches('.').to_owned();
-        if domain.is_empty() {
+        let domain = domain.strip_suffix('.').unwrap_or(&domain).to_owned();
+        if domain.split('.').any(str::is_empty) {
             return Err(CookieError::Domain(self.domain));
         }
         match &host {
             Host::Domain(_) if !self.host_only && is_public_suffix(&domain) => {
                 return Err(CookieError::PublicSuffix(domain));
             }
-            Host::Domain(_) => {}
+            // Nothing lies above `localhost` that could share a cookie with the
+            // names below it: Chromium keeps such a cookie for the host alone.
+            Host::Domain(_) => self.host_only |= domain == "localhost",
             Host::Ipv4(_) | Host::Ipv6(_) => self.host_only = true,
         }
         self.domain = domain;
         if !self.path.starts_with('/')
+            || self.path.len() > 1024
             || self
                 .path
                 .bytes()
@@ -152,12 +162,13 @@ impl CookieAttributes {
         {
             return Err(CookieError::Path);
         }
-        let name = self.name.to_ascii_lowercase();
-        if name.starts_with("__secure-") && !self.secure {
-            return Err(CookieError::Prefix("__Secure-"));
-        }
-        if name.starts_with("__host-") && !(self.secure && self.host_only && self.path == "/") {
-            return Err(CookieError::Prefix("__Host-"));
+        check_prefix(&self)?;
+        if let Some(key) = &mut self.partition_key {
+            let site: Origin = key
+                .top_level_site
+                .parse()
+                .map_err(|_| CookieError::Partition)?;
+            key.top_level_site = site.site();
         }
         let needs_secure = self.same_site == Some(SameSite::None) || self.partition_key.is_some();
         if needs_secure && !self.secure {
@@ -172,7 +183,8 @@ impl CookieAttributes {
     /// browsers do.
     #[must_use]
     pub fn is_sent(&self, request: &CookieUse<'_>) -> bool {
-        self.matches_host(request.url)
+        matches!(request.url.scheme(), "https" | "http" | "wss" | "ws")
+            && self.matches_host(request.url)
             && path_matches(&self.path, request.url.path())
             && (!self.secure || is_secure_channel(request.url))
             && self.expires.is_none_or(|at| request.at < at)
@@ -216,15 +228,41 @@ pub fn path_matches(cookie_path: &str, request_path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
 }
 
-fn is_secure_channel(url: &Url) -> bool {
+/// What a name's prefix promises (RFC 6265bis, section 5.7, and Chromium for
+/// the two with `Http`), in whatever case it is written.
+fn check_prefix(cookie: &CookieAttributes) -> Result<(), CookieError> {
+    let bound = cookie.host_only && cookie.path == "/";
+    for (prefix, kept) in [
+        ("__Host-Http-", bound && cookie.http_only),
+        ("__Host-", bound),
+        ("__Http-", cookie.http_only),
+        ("__Secure-", true),
+    ] {
+        let found = cookie.name.get(..prefix.len());
+        if found.is_some_and(|found| found.eq_ignore_ascii_case(prefix)) {
+            return if kept && cookie.secure {
+                Ok(())
+            } else {
+                Err(CookieError::Prefix(prefix))
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Whether `Secure` cookies go there: over TLS, or to this machine.
+#[must_use]
+pub fn is_secure_channel(url: &Url) -> bool {
     matches!(url.scheme(), "https" | "wss")
         || url
             .host()
             .is_some_and(|host| is_loopback_host(&host.to_owned()))
 }
 
-const fn is_token_byte(b: u8) -> bool {
-    b > 0x20 && b < 0x7f && !matches!(b, b'=' | b';' | b',' | b'"' | b'\\')
+/// What browsers take in a name: all that is visible but `=` and `;`. They take
+/// spaces and non-ASCII text too, which servers read in too many ways.
+const fn is_name_byte(b: u8) -> bool {
+    b > 0x20 && b < 0x7f && !matches!(b, b'=' | b';')
 }
 
 #[cfg(test)]
@@ -379,5 +417,67 @@ mod tests {
         ] {
             assert_eq!(check(changed.clone()), Some(expected), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn prefixes_partitions_and_odd_domains_are_held_to_what_browsers_do() {
+        let ok = CookieAttributes {
+            secure: true,
+            ..cookie("a.example.com", true)
+        };
+        let named = |name: &str, http_only: bool, path: &str| {
+            CookieAttributes {
+                name: name.into(),
+                http_only,
+                path: path.into(),
+                ..ok.clone()
+            }
+            .validated("v")
+            .err()
+        };
+        for (name, http_only, path, expected) in [
+            ("__host-a", false, "/", None),
+            ("__hOST-a", false, "/x", Some("__Host-")),
+            ("__Http-a", true, "/x", None),
+            ("__Http-a", false, "/x", Some("__Http-")),
+            ("__Host-Http-a", true, "/", None),
+            ("__Host-Http-a", false, "/", Some("__Host-Http-")),
+            ("__Host-Http-a", true, "/x", Some("__Host-Http-")),
+            ("a,b\"c", false, "/", None),
+        ] {
+            let expected = expected.map(CookieError::Prefix);
+            assert_eq!(named(name, http_only, path), expected, "{name} {path}");
+        }
+        let long = format!("/{}", "x".repeat(1024));
+        assert_eq!(named("a", false, &long), Some(CookieError::Path));
+        for value in [" v", "v "] {
+            assert_eq!(ok.clone().validated(value), Err(CookieError::Value));
+        }
+        for domain in ["a..example.com", "..example.com", ".", "example.com.."] {
+            let error = cookie(domain, false).validated("v").err();
+            assert!(matches!(error, Some(CookieError::Domain(_))), "{domain}");
+        }
+        let local = cookie("localhost", false).validated("v").unwrap();
+        assert!(local.host_only);
+        let in_partition = |site: &str| {
+            let key = PartitionKey {
+                top_level_site: site.into(),
+                has_cross_site_ancestor: true,
+            };
+            let partition_key = Some(key);
+            CookieAttributes {
+                partition_key,
+                ..ok.clone()
+            }
+            .validated("v")
+            .map(|kept| kept.partition_key.map(|key| key.top_level_site))
+        };
+        let site = Some("https://b.test".to_owned());
+        assert_eq!(in_partition("https://www.B.test"), Ok(site));
+        for text in ["b.test", "", "data:,x", "https://b.test/x"] {
+            assert_eq!(in_partition(text), Err(CookieError::Partition), "{text}");
+        }
+        let everywhere = cookie("a.test", true);
+        assert!(!sent(&everywhere, "ftp://a.test/", SiteContext::SameSite));
     }
 }
