@@ -1,8 +1,16 @@
 //! Who calls, and why a call is refused.
 
-use crate::model::{
-    action::Refusal,
-    id::{AgentId, PersonId},
+use std::error::Error;
+
+use crate::{
+    model::{
+        action::Refusal,
+        delegation::TransitionError,
+        id::{AgentId, PersonId},
+    },
+    random::RandomError,
+    store::StoreError,
+    vault::VaultError,
 };
 
 /// Who makes a call: known by the kind of token, never by what it claims.
@@ -93,10 +101,63 @@ impl CallError {
         }
     }
 
-    pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> Self {
+    pub(crate) fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Invalid {
             field,
             reason: reason.to_string(),
         }
     }
+}
+
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        let internal = report("store", &error);
+        match error {
+            StoreError::Row { .. } => internal,
+            _ => Self::Unavailable(
+                "the store does not answer, so nothing was allowed; tell the operator, or try again"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl From<VaultError> for CallError {
+    fn from(error: VaultError) -> Self {
+        report("vault", &error)
+    }
+}
+
+impl From<RandomError> for CallError {
+    fn from(error: RandomError) -> Self {
+        report("random", &error)
+    }
+}
+
+impl From<TransitionError> for CallError {
+    fn from(error: TransitionError) -> Self {
+        match &error {
+            TransitionError::Closed { .. } | TransitionError::AlreadyApproved => {
+                Self::Conflict(error.to_string())
+            }
+            TransitionError::Window(_) | TransitionError::WindowWider => {
+                Self::invalid("window", error)
+            }
+            TransitionError::Scope(_) => Self::invalid("scope", error),
+            TransitionError::Credential(_) => Self::invalid("credentials", error),
+        }
+    }
+}
+
+/// Logs a fault with its causes; the caller is told its place alone.
+pub(super) fn report(place: &'static str, error: &(dyn Error + 'static)) -> CallError {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(": ");
+        chain.push_str(&error.to_string());
+        cause = error.source();
+    }
+    tracing::error!(place, error = chain, "a call failed");
+    CallError::Internal(place)
 }

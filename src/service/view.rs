@@ -14,7 +14,7 @@ use crate::{
         secret::Secret,
         time::Timestamp,
     },
-    store::{CredentialInfo, NamedCookie, SessionStatus},
+    store::{CredentialInfo, NamedCookie, SessionStatus, TraceKind},
 };
 
 /// An agent as a call names it: by id or by name.
@@ -42,8 +42,11 @@ pub struct RefusedCookie {
 pub struct ImportReport {
     /// New credentials, and new versions of known ones.
     pub imported: Vec<CredentialInfo>,
-    /// What was left out, and why.
+    /// Cookies that were left out, and why.
     pub refused: Vec<RefusedCookie>,
+    /// What else the file holds that is never imported, such as local storage.
+    #[serde(default)]
+    pub left_out: Vec<String>,
 }
 
 /// A cookie as a request names it: `{credential, delivery?}` or
@@ -206,6 +209,25 @@ pub struct StartedSession {
     pub http_url: String,
     /// The session's token.
     pub token: Secret,
+}
+
+/// A trace as listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceInfo {
+    /// Id.
+    pub id: TraceId,
+    /// What about.
+    pub kind: TraceKind,
+    /// Its session, if it is one's.
+    pub session: Option<SessionId>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ended; absent while it grows.
+    pub ended_at: Option<Timestamp>,
+    /// Records known to be in it.
+    pub records: u64,
+    /// Hex hash over them, as last stored apart from the trace.
+    pub head: String,
 }
 
 /// What verifying a trace found.

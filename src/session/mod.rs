@@ -125,13 +125,32 @@ impl Sessions {
         closed
     }
 
-    /// Binds a further window to a running session; answers whether it runs.
+    /// Binds a further window to a running session; answers whether it runs. A
+    /// delegation that is bound to it already is not bound twice.
     #[allow(clippy::unused_async, reason = "the real one waits for a browser")]
     pub async fn bind(&self, session: SessionId, lease: Arc<Lease>) -> bool {
         self.running().get(&session).is_some_and(|leases| {
-            leases.add(lease);
+            let bound = leases.find(|known| (known.delegation == lease.delegation).then_some(()));
+            if bound.is_none() {
+                leases.add(lease);
+            }
             true
         })
+    }
+
+    /// The leases of a running session.
+    #[cfg(test)]
+    pub(crate) fn leases(&self, session: SessionId) -> Vec<Arc<Lease>> {
+        self.running()
+            .get(&session)
+            .map(Leases::all)
+            .unwrap_or_default()
+    }
+
+    /// Tells what a session would tell.
+    #[cfg(test)]
+    pub(crate) fn tell(&self, event: SessionEvent) {
+        self.events.send(event).unwrap();
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Leases>> {

@@ -25,7 +25,7 @@ use url::Url;
 
 pub use row::{
     Agent, CredentialInfo, NamedCookie, SessionStatus, StoredCredential, StoredDelegation,
-    StoredSession, TraceInfo, TraceKind,
+    StoredSession, StoredTrace, TraceKind,
 };
 
 use crate::model::time::Timestamp;

@@ -9,6 +9,7 @@ use crate::model::{
     origin::Origin,
     time::Timestamp,
 };
+use crate::trace::chain::Head;
 
 /// An agent, without its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,9 +119,9 @@ pub enum TraceKind {
     Broker,
 }
 
-/// A trace as listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceInfo {
+/// A trace as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTrace {
     /// Id.
     pub id: TraceId,
     /// What about.
@@ -131,10 +132,8 @@ pub struct TraceInfo {
     pub created_at: Timestamp,
     /// When it ended; absent while it grows.
     pub ended_at: Option<Timestamp>,
-    /// Records known to be in it.
-    pub records: u64,
-    /// Hex hash over them, as last stored apart from the trace.
-    pub head: String,
+    /// How far it has come, as last stored apart from the trace itself.
+    pub head: Head,
 }
 
 // === impl SessionStatus ===

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Columns, SessionStatus, Store, Stored, StoredSession, TraceInfo};
+use super::{Columns, SessionStatus, Store, Stored, StoredSession, StoredTrace};
 use crate::model::{
     id::{AgentId, DelegationId, SessionId},
     time::Timestamp,
@@ -15,7 +15,7 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn session_insert(&self, session: &StoredSession, trace: &TraceInfo) -> Stored<()> {
+    pub async fn session_insert(&self, session: &StoredSession, trace: &StoredTrace) -> Stored<()> {
         let mut writing = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         super::trace::insert(&mut writing, trace).await?;
         sqlx::query(
@@ -37,6 +37,26 @@ impl Store {
                 .await?;
         }
         writing.commit().await?;
+        Ok(())
+    }
+
+    /// Adds a delegation to a session; once more changes nothing.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn session_delegation_add(
+        &self,
+        session: SessionId,
+        delegation: DelegationId,
+    ) -> Stored<()> {
+        sqlx::query(
+            "INSERT INTO session_delegations (session, delegation) VALUES ($1, $2)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(session.to_string())
+        .bind(delegation.to_string())
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 

@@ -3,8 +3,11 @@
 
 use sqlx::{AnyConnection, any::AnyRow};
 
-use super::{Columns, Store, Stored, TraceInfo, TraceKind, sql_number};
-use crate::model::{id::TraceId, time::Timestamp};
+use super::{Columns, Store, Stored, StoredTrace, TraceKind, sql_number};
+use crate::{
+    model::{id::TraceId, time::Timestamp},
+    trace::chain::{Head, LineHash},
+};
 
 const TABLE: &str = "traces";
 
@@ -13,7 +16,7 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn trace_insert(&self, trace: &TraceInfo) -> Stored<()> {
+    pub async fn trace_insert(&self, trace: &StoredTrace) -> Stored<()> {
         let mut connection = self.pool.acquire().await?;
         insert(&mut connection, trace).await
     }
@@ -23,13 +26,17 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn trace_head_set(&self, id: TraceId, records: u64, head: &str) -> Stored<()> {
-        sqlx::query("UPDATE traces SET records = $2, head = $3 WHERE id = $1 AND records <= $2")
-            .bind(id.to_string())
-            .bind(sql_number(records))
-            .bind(head)
-            .execute(&self.pool)
-            .await?;
+    pub async fn trace_head_set(&self, head: &Head) -> Stored<()> {
+        sqlx::query(
+            "UPDATE traces SET records = $2, head = $3, complete = $4
+             WHERE id = $1 AND records <= $2",
+        )
+        .bind(head.trace.to_string())
+        .bind(sql_number(head.records))
+        .bind(String::from(head.hash))
+        .bind(i64::from(head.ended))
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -50,9 +57,9 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn trace_get(&self, id: TraceId) -> Stored<Option<TraceInfo>> {
+    pub async fn trace_get(&self, id: TraceId) -> Stored<Option<StoredTrace>> {
         let row = sqlx::query(
-            "SELECT id, kind, session, created_at, ended_at, records, head FROM traces WHERE id = $1",
+            "SELECT id, kind, session, created_at, ended_at, records, head, complete FROM traces WHERE id = $1",
         )
         .bind(id.to_string())
         .fetch_optional(&self.pool)
@@ -64,9 +71,9 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn trace_list(&self) -> Stored<Vec<TraceInfo>> {
+    pub async fn trace_list(&self) -> Stored<Vec<StoredTrace>> {
         let rows = sqlx::query(
-            "SELECT id, kind, session, created_at, ended_at, records, head
+            "SELECT id, kind, session, created_at, ended_at, records, head, complete
              FROM traces ORDER BY id DESC",
         )
         .fetch_all(&self.pool)
@@ -78,9 +85,9 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn trace_unended(&self) -> Stored<Vec<TraceInfo>> {
+    pub async fn trace_unended(&self) -> Stored<Vec<StoredTrace>> {
         let rows = sqlx::query(
-            "SELECT id, kind, session, created_at, ended_at, records, head
+            "SELECT id, kind, session, created_at, ended_at, records, head, complete
              FROM traces WHERE ended_at IS NULL ORDER BY id",
         )
         .fetch_all(&self.pool)
@@ -89,26 +96,28 @@ impl Store {
     }
 }
 
-pub(super) async fn insert(connection: &mut AnyConnection, trace: &TraceInfo) -> Stored<()> {
+pub(super) async fn insert(connection: &mut AnyConnection, trace: &StoredTrace) -> Stored<()> {
     sqlx::query(
-        "INSERT INTO traces (id, kind, session, created_at, ended_at, records, head)
-         VALUES ($1, $2, $3, $4, NULL, $5, $6)",
+        "INSERT INTO traces (id, kind, session, created_at, ended_at, records, head, complete)
+         VALUES ($1, $2, $3, $4, NULL, $5, $6, $7)",
     )
     .bind(trace.id.to_string())
     .bind(trace.kind.as_str())
     .bind(trace.session.map(|session| session.to_string()))
     .bind(trace.created_at.0)
-    .bind(sql_number(trace.records))
-    .bind(trace.head.as_str())
+    .bind(sql_number(trace.head.records))
+    .bind(String::from(trace.head.hash))
+    .bind(i64::from(trace.head.ended))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Stored<TraceInfo> {
+fn read(row: &AnyRow) -> Stored<StoredTrace> {
     let row = Columns { table: TABLE, row };
-    Ok(TraceInfo {
-        id: row.parsed("id")?,
+    let id = row.parsed("id")?;
+    Ok(StoredTrace {
+        id,
         kind: TraceKind::parse(&row.text("kind")?).ok_or_else(|| row.damaged("kind"))?,
         session: row
             .maybe_text("session")?
@@ -116,7 +125,11 @@ fn read(row: &AnyRow) -> Stored<TraceInfo> {
             .transpose()?,
         created_at: row.time("created_at")?,
         ended_at: row.maybe_time("ended_at")?,
-        records: row.number("records")?,
-        head: row.text("head")?,
+        head: Head {
+            trace: id,
+            records: row.number("records")?,
+            hash: LineHash::try_from(row.text("head")?).map_err(|_| row.damaged("head"))?,
+            ended: row.number::<i64>("complete")? != 0,
+        },
     })
 }

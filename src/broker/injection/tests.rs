@@ -22,7 +22,7 @@ const START: Now = Now {
     wall: Timestamp(0),
     boot: BootTime(0),
 };
-const LENGTH: Duration = Duration::from_secs(60);
+const LENGTH: Duration = Duration::from_mins(1);
 
 fn lent(number: u128, cookie: CookieAttributes, delivery: Delivery) -> Arc<LentCookie> {
     let value = Secret::new(format!("lent{number}"));
@@ -61,7 +61,9 @@ fn lease(origins: &[&str], cookies: Vec<Arc<LentCookie>>) -> Arc<Lease> {
 
 fn leases(list: &[Arc<Lease>]) -> Leases {
     let leases = Leases::default();
-    list.iter().for_each(|lease| leases.add(lease.clone()));
+    for lease in list {
+        leases.add(lease.clone());
+    }
     leases
 }
 
@@ -254,7 +256,7 @@ fn of_one_name_the_nearest_goes_and_is_the_one_told() {
 fn what_was_lent_by_the_jar_is_stripped_once_its_lease_is_over() {
     let csrf = || lent(3, cookie("csrf", "app.test", true, "/"), Delivery::Jar);
     let over = lease(&["https://app.test"], vec![csrf()]);
-    let list = leases(&[over.clone()]);
+    let list = leases(std::slice::from_ref(&over));
     let own = "a=1; csrf=lent3; csrf=own";
     assert_eq!(strip(own, &list, START), None);
     over.close(CloseReason::Revoked);

@@ -57,7 +57,9 @@ fn lease(origins: &[&str], cookies: &[CookieAttributes]) -> Arc<Lease> {
 
 fn read(url: &str, set_cookie: &str, list: &[Arc<Lease>]) -> SetCookies {
     let leases = Leases::default();
-    list.iter().for_each(|lease| leases.add(lease.clone()));
+    for lease in list {
+        leases.add(lease.clone());
+    }
     let url = Url::parse(url).unwrap();
     let response = Response {
         url: &url,
@@ -100,7 +102,6 @@ fn told(attributes: &CookieAttributes, url: &str, set_cookie: &str) -> String {
 #[test]
 fn a_lent_cookie_is_matched_by_name_domain_and_path() {
     let host = lent("app.example.com", true, "/");
-    let domain = lent("example.com", false, "/");
     let deep = lent("app.example.com", true, "/a");
     let app = "https://app.example.com/";
     let below = "https://app.example.com/a/login";
@@ -136,6 +137,17 @@ fn a_lent_cookie_is_matched_by_name_domain_and_path() {
             "sid=new",
             "rotated new",
         ),
+    ] {
+        assert_eq!(told(lent, url, line), expected, "{url} {line}");
+    }
+}
+
+#[test]
+fn what_other_hosts_and_domains_set_is_told_apart() {
+    let host = lent("app.example.com", true, "/");
+    let domain = lent("example.com", false, "/");
+    let app = "https://app.example.com/";
+    for (lent, url, line, expected) in [
         // Domain cookies and host-only ones of one name are two.
         (
             &domain,
@@ -382,7 +394,7 @@ proptest! {
         let header = format!("{}\n{junk}", lines.join("\n"));
         let found = read("https://app.example.com/a/b", &header, &list);
         prop_assert!(found.rotations.len() <= 1);
-        let shown: String = found.rotations.iter().map(|r| format!("{:?}", r.change)).collect();
+        let shown = format!("{:?}", found.rotations);
         prop_assert!(!shown.contains("canary-7f3a"));
     }
 }

@@ -59,7 +59,8 @@ CREATE TABLE traces (
     created_at BIGINT NOT NULL,
     ended_at BIGINT,
     records BIGINT NOT NULL,
-    head TEXT NOT NULL
+    head TEXT NOT NULL,
+    complete BIGINT NOT NULL
 );
 
 CREATE TABLE sessions (
