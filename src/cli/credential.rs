@@ -125,6 +125,9 @@ async fn import(file: &Path, format: Format, context: &Context) -> Result<Exit, 
             }
             screen.table(&refused);
         }
+        for what in &report.left_out {
+            screen.line(format!("left out: {}", printable(what)));
+        }
         let (taken, refused) = (report.imported.len(), report.refused.len());
         let tone = if refused == 0 { Tone::Good } else { Tone::Warn };
         screen.line(screen.paint(tone, &format!("{taken} sealed, {refused} refused")));

@@ -7,12 +7,12 @@ use std::sync::{
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::problem::Problem;
+use super::{body::NeverRead, problem::Problem};
 use crate::service::{CallError, Caller, Service};
 
 /// Who may use a route.
@@ -50,7 +50,12 @@ pub(super) async fn check(State(door): State<Door>, mut request: Request, next: 
     match door.admit(request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let response = next.run(request).await;
+            if response.extensions().get::<NeverRead>().is_some() {
+                door.record(Some(caller), &unreadable(response.status()))
+                    .await;
+            }
+            response
         }
         Err(error) => Problem::from(error).into_response(),
     }
@@ -71,12 +76,16 @@ impl Door {
             (Err(error), _) => (None, error),
         };
         if caller.is_some() || self.take_place() {
-            let recorded = self.service.call_refused(caller, &self.route, &error).await;
-            if let Err(fault) = recorded {
-                tracing::error!(route = %self.route, %fault, "a refused call could not be put on record");
-            }
+            self.record(caller, &error).await;
         }
         Err(error)
+    }
+
+    async fn record(&self, caller: Option<Caller>, error: &CallError) {
+        let recorded = self.service.call_refused(caller, &self.route, error).await;
+        if let Err(fault) = recorded {
+            tracing::error!(route = %self.route, %fault, "a refused call could not be put on record");
+        }
     }
 
     fn take_place(&self) -> bool {
@@ -85,6 +94,13 @@ impl Door {
                 left.checked_sub(1)
             })
             .is_ok()
+    }
+}
+
+fn unreadable(status: StatusCode) -> CallError {
+    CallError::Invalid {
+        field: "request",
+        reason: format!("it could not be read, and was answered {status}"),
     }
 }
 

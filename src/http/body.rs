@@ -7,6 +7,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, header, request::Parts},
+    response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -21,6 +22,15 @@ pub const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// A request that no handler could read: it is put on record by the check of
+/// its route, since the use case that would have done so never saw it.
+#[derive(Debug)]
+pub(super) struct Unreadable(Problem);
+
+/// Marks the answer to an [`Unreadable`] request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NeverRead;
 
 /// A JSON body; unknown members and duplicate keys are refused by its type.
 #[derive(Debug)]
@@ -45,44 +55,44 @@ pub(super) struct Path<T>(pub(super) T);
 // === impl FromRequest ===
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
+    type Rejection = Unreadable;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Unreadable> {
         let (parts, body) = request.into_parts();
         check_json(&parts.headers)?;
-        parse_json(&read(body, JSON_LIMIT).await?).map(Self)
+        Ok(Self(parse_json(&read(body, JSON_LIMIT).await?)?))
     }
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
-    type Rejection = Problem;
+    type Rejection = Unreadable;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Unreadable> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, JSON_LIMIT).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
         check_json(&parts.headers)?;
-        parse_json(&bytes).map(Self)
+        Ok(Self(parse_json(&bytes)?))
     }
 }
 
 impl<S: Send + Sync> FromRequest<S> for File {
-    type Rejection = Problem;
+    type Rejection = Unreadable;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        read(request.into_body(), IMPORT_LIMIT).await.map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, Unreadable> {
+        Ok(Self(read(request.into_body(), IMPORT_LIMIT).await?))
     }
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
+    type Rejection = Unreadable;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Unreadable> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(query)| Self(query))
-            .map_err(|refused| Problem::new(Kind::Malformed, refused.body_text()))
+            .map_err(|refused| Problem::new(Kind::Malformed, refused.body_text()).into())
     }
 }
 
@@ -91,13 +101,27 @@ where
     S: Send + Sync,
     T: DeserializeOwned + Send,
 {
-    type Rejection = Problem;
+    type Rejection = Unreadable;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Unreadable> {
         axum::extract::Path::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(path)| Self(path))
-            .map_err(|refused| Problem::new(Kind::Malformed, refused.body_text()))
+            .map_err(|refused| Problem::new(Kind::Malformed, refused.body_text()).into())
+    }
+}
+
+impl From<Problem> for Unreadable {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Unreadable {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        response.extensions_mut().insert(NeverRead);
+        response
     }
 }
 

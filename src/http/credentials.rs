@@ -21,6 +21,7 @@ use super::{
 use crate::{
     model::id::CredentialId,
     service::{Caller, Service},
+    vault::import,
 };
 
 /// How an imported file is written.
@@ -89,14 +90,15 @@ impl Format {
     /// The service's name of the format.
     fn resolve(self, file: &[u8]) -> &'static str {
         match self {
-            Self::Netscape => "cookies.txt",
+            Self::Netscape => "cookies-txt",
             Self::StorageState => "storage-state",
-            Self::Json => "extension",
-            // A file in JSON begins with a bracket; cookies.txt never does.
-            Self::Auto => match file.trim_ascii_start().first() {
-                Some(b'{') => "storage-state",
-                Some(b'[') => "extension",
-                _ => "cookies.txt",
+            Self::Json => "json",
+            // What looks like no format is read as the one that tells best
+            // what is wrong: line by line.
+            Self::Auto => match import::Format::detect(file) {
+                Some(import::Format::StorageState) => "storage-state",
+                Some(import::Format::Json) => "json",
+                Some(import::Format::CookiesTxt) | None => "cookies-txt",
             },
         }
     }

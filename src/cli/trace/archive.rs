@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     model::id::TraceId,
     recorder::read::{self, KeyError, ReadError, Reading},
-    store::{Store, TraceInfo},
+    store::{Store, StoredTrace},
     trace::{chain::Head, segment::Key},
     vault::{Vault, WrappedKey, WrappedTraceKey, WrappingKey},
 };
@@ -47,7 +47,7 @@ impl Archive {
     }
 
     /// Every trace, newest first.
-    pub(super) async fn list(&self) -> Result<Vec<TraceInfo>, Failure> {
+    pub(super) async fn list(&self) -> Result<Vec<StoredTrace>, Failure> {
         self.store
             .trace_list()
             .await
@@ -92,7 +92,7 @@ async fn open_vault(store: &Store, key_file: &Path) -> Result<Vault, Failure> {
     };
     let wrapping = WrappingKey::open(key_file).map_err(|error| shut(&error))?;
     let wrapped = store
-        .meta_get("vault")
+        .meta_get("vault_key")
         .await
         .map_err(|error| shut(&error))?;
     let Some(wrapped) = wrapped else {

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     model::id::TraceId,
     recorder::read::{ReadError, Reading},
-    service::TraceVerdict,
-    store::{TraceInfo, TraceKind},
+    service::{TraceInfo, TraceKind, TraceVerdict},
+    store::StoredTrace,
     trace::show,
 };
 
@@ -56,7 +56,7 @@ pub async fn run(command: TraceCommand, context: &Context) -> Result<Exit, Failu
     match command {
         TraceCommand::List => {
             let list = TraceList {
-                traces: archive.list().await?,
+                traces: archive.list().await?.into_iter().map(view).collect(),
             };
             context.show(&list, |context, list| tell_list(context, &list.traces))?;
             Ok(Exit::Done)
@@ -96,6 +96,18 @@ pub async fn run(command: TraceCommand, context: &Context) -> Result<Exit, Failu
             })?;
             judge(&verdicts.verdicts)
         }
+    }
+}
+
+fn view(trace: StoredTrace) -> TraceInfo {
+    TraceInfo {
+        id: trace.id,
+        kind: trace.kind,
+        session: trace.session,
+        created_at: trace.created_at,
+        ended_at: trace.ended_at,
+        records: trace.head.records,
+        head: String::from(trace.head.hash),
     }
 }
 
@@ -178,7 +190,7 @@ fn tell_list(context: &Context, traces: &[TraceInfo]) {
             trace
                 .ended_at
                 .map_or_else(|| "-".to_owned(), |at| context.when(at)),
-            trace.head.records.to_string(),
+            trace.records.to_string(),
         ]);
     }
     context.list(&table, "no trace yet");

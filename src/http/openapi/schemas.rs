@@ -102,6 +102,7 @@ fn registry() -> Vec<(&'static str, Value)> {
             object(&[
                 ("imported", list(&to("Credential"))),
                 ("refused", list(&to("RefusedCookie"))),
+                ("left_out", list(&text())),
             ]),
         ),
     ]
