@@ -14,10 +14,10 @@ mod row;
 mod session;
 mod trace;
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use sqlx::{
-    AnyPool, Row,
+    AnyConnection, AnyPool, Connection, Row,
     any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
     migrate::MigrateError,
 };
@@ -118,20 +118,16 @@ impl Store {
         })?;
         sqlx::any::install_default_drivers();
         let options = options(&path).map_err(|source| refused(&path, source))?;
+        // Outside the pool, which would try a file that cannot be opened over
+        // and over.
+        check(&options, &path).await?;
         let pool = AnyPoolOptions::new()
             .max_connections(4)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for pragma in PRAGMAS {
-                        sqlx::query(pragma).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            })
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(|connection, _| Box::pin(prepare(connection)))
             .connect_with(options)
             .await
             .map_err(|source| refused(&path, source))?;
-        check(&pool, &path).await?;
         MIGRATIONS.run(&pool).await.map_err(|source| match source {
             MigrateError::VersionMissing(version) => StoreError::Newer {
                 path: path.clone(),
@@ -166,11 +162,24 @@ impl Store {
     }
 }
 
-async fn check(pool: &AnyPool, path: &std::path::Path) -> Stored<()> {
-    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-        .fetch_one(pool)
-        .await
-        .map_err(|source| refused(path, source))?;
+async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for pragma in PRAGMAS {
+        sqlx::query(pragma).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn check(options: &AnyConnectOptions, path: &std::path::Path) -> Stored<()> {
+    let look = async {
+        let mut connection = AnyConnection::connect_with(options).await?;
+        prepare(&mut connection).await?;
+        let found = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(found)
+    };
+    let found: String = look.await.map_err(|source| refused(path, source))?;
     if found == "ok" {
         return Ok(());
     }
