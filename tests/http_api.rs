@@ -34,7 +34,7 @@ const MATRIX: [(&str, &str, u16, u16, u16); 22] = [
     ("post", "/v1/delegations/{id}/deny", 401, 403, 404),
     ("post", "/v1/delegations/{id}/revoke", 401, 403, 404),
     ("post", "/v1/delegations/{id}/complete", 401, 404, 404),
-    ("post", "/v1/sessions", 401, 404, 404),
+    ("post", "/v1/sessions", 401, 404, 422),
     ("get", "/v1/sessions", 401, 200, 200),
     ("get", "/v1/sessions/{id}", 401, 404, 404),
     ("delete", "/v1/sessions/{id}", 401, 404, 404),
@@ -310,7 +310,7 @@ async fn malformed_bodies_say_where() {
         (&problem["line"], &problem["column"]),
         (&json!(2), &json!(11))
     );
-    for body in ["", "{", "[1", "\u{0}", "{\"name\":\"a\"} x"] {
+    for body in ["", "{", "{\"name\"", "\u{0}", "{\"name\":\"a\"} x"] {
         post("/v1/agents", json, body)
             .await
             .problem(400, "malformed");
@@ -319,6 +319,8 @@ async fn malformed_bodies_say_where() {
         r#"{"name":"a","name":"b"}"#,
         r#"{"name":"a","key":"mine"}"#,
         r#"{"name":7}"#,
+        r#"["a"]"#,
+        "7",
         "{}",
     ] {
         let problem = post("/v1/agents", json, body).await.problem(422, "invalid");

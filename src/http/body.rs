@@ -167,6 +167,14 @@ fn place(number: usize) -> u32 {
 }
 
 fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A derived type would also take its members from an array, by position.
+    let first = bytes.trim_ascii_start().first();
+    if matches!(first, Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f')) {
+        return Err(Problem {
+            position: Some((1, 1)),
+            ..Problem::new(Kind::Invalid, "the body must be a JSON object")
+        });
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let kind = match error.classify() {
             Category::Data => Kind::Invalid,

@@ -183,10 +183,12 @@ impl Recorder {
     /// The trace failed.
     pub async fn finish(&self) -> Result<Head, RecordError> {
         let mut progress = self.shared.progress.subscribe();
-        let mut queue = lock(&self.shared.queue);
-        let first = queue.failure.is_none() && !std::mem::replace(&mut queue.finishing, true);
-        let schedule = first && !std::mem::replace(&mut queue.scheduled, true);
-        drop(queue);
+        // The guard ends with this block: the future may move between threads.
+        let schedule = {
+            let mut queue = lock(&self.shared.queue);
+            let first = queue.failure.is_none() && !std::mem::replace(&mut queue.finishing, true);
+            first && !std::mem::replace(&mut queue.scheduled, true)
+        };
         if schedule {
             self.schedule()?;
         }

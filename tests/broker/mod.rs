@@ -10,29 +10,29 @@ use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// A running broker; [`Running::stop`] ends it.
-pub struct Running {
-    pub base: String,
-    pub operator: String,
-    pub folder: TempDir,
+pub(crate) struct Running {
+    pub(crate) base: String,
+    pub(crate) operator: String,
+    pub(crate) folder: TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 /// An answer, read to its end.
-pub struct Answered {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub text: String,
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Running {
     /// Starts one with the default configuration.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// Starts one with a configuration of the test's own.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = private_folder();
         let mut config = Config::in_dir(folder.path().join("data"));
         config.listen = ([127, 0, 0, 1], 0).into();
@@ -55,14 +55,14 @@ impl Running {
     }
 
     /// Stops it and waits until it has.
-    pub async fn stop(self) -> TempDir {
+    pub(crate) async fn stop(self) -> TempDir {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
         self.folder
     }
 
     /// A request with a token and a JSON body, where given.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: &str,
         path: &str,
@@ -80,18 +80,18 @@ impl Running {
     }
 
     /// A request by the operator.
-    pub async fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Answered {
+    pub(crate) async fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Answered {
         self.call(method, path, Some(&self.operator), body).await
     }
 
     /// A request to be completed by the test.
-    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         client().request(method, format!("{}{path}", self.base))
     }
 
     /// Adds an agent and answers its key.
-    pub async fn agent(&self, name: &str) -> String {
+    pub(crate) async fn agent(&self, name: &str) -> String {
         let added = self
             .operate("POST", "/v1/agents", Some(&json!({ "name": name })))
             .await;
@@ -102,13 +102,13 @@ impl Running {
 
 impl Answered {
     /// Its body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text))
     }
 
     /// Asserts that it is a problem of this kind, and answers it.
-    pub fn problem(&self, status: u16, slug: &str) -> Value {
+    pub(crate) fn problem(&self, status: u16, slug: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(
             self.headers["content-type"], "application/problem+json",
@@ -126,7 +126,7 @@ impl Answered {
 }
 
 /// Sends a request and reads the answer to its end.
-pub async fn answered(request: reqwest::RequestBuilder) -> Answered {
+pub(crate) async fn answered(request: reqwest::RequestBuilder) -> Answered {
     let response = request.send().await.unwrap();
     Answered {
         status: response.status(),
@@ -136,7 +136,7 @@ pub async fn answered(request: reqwest::RequestBuilder) -> Answered {
 }
 
 /// A folder that nobody else can read.
-pub fn private_folder() -> TempDir {
+pub(crate) fn private_folder() -> TempDir {
     tempfile::Builder::new()
         .prefix("hallpass-test-")
         .tempdir()
@@ -144,7 +144,7 @@ pub fn private_folder() -> TempDir {
 }
 
 /// The operator token of a data folder.
-pub fn operator_token(data: &Path) -> String {
+pub(crate) fn operator_token(data: &Path) -> String {
     let text = std::fs::read_to_string(data.join("keys/operator.token")).unwrap();
     text.trim().to_owned()
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Asserts that `value` is as the named schema says.
-pub fn check(document: &Value, name: &str, value: &Value) {
+pub(crate) fn check(document: &Value, name: &str, value: &Value) {
     let schema = &document["components"]["schemas"][name];
     assert!(schema.is_object(), "no schema {name}");
     if let Err(fault) = matches(document, schema, value, name) {

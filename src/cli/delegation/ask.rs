@@ -179,7 +179,8 @@ impl FromStr for CookieArg {
             }));
         };
         let origin: Origin = origin.parse().map_err(|_| refused())?;
-        if name.is_empty() {
+        // A cookie's origin may become the scope: one origin, never a pattern.
+        if name.is_empty() || origin.to_string().contains('*') {
             return Err(refused());
         }
         Ok(Self(CookieRef::Named(NamedCookie {
