@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use hallpass::cli::{self, Cli};
+use hallpass::cli::{self, Cli, output};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| EnvFilter::new("warn,hallpass=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(output::is_coloured(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
     match cli::run(cli) {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -265,6 +265,18 @@ fn the_greeting_says_where_and_what_next() {
         assert!(serving.greeting.contains(part), "{}", serving.greeting);
     }
     serving.stop();
+}
+
+#[test]
+fn a_client_that_never_finishes_does_not_keep_the_broker() {
+    let place = Place::new();
+    let serving = place.serve();
+    let address = serving.url.trim_start_matches("http://").to_owned();
+    let mut half = std::net::TcpStream::connect(address).unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost: loc")
+        .unwrap();
+    serving.stop();
+    assert!(!place.path("data/broker.url").exists());
 }
 
 #[test]

@@ -564,3 +564,39 @@ async fn problems_are_as_documented() {
     }
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_is_its_agents_and_its_token_opens_no_route() {
+    let broker = Running::start().await;
+    let document = document(&broker).await;
+    let (one, other) = (broker.agent("one").await, broker.agent("other").await);
+    let started = broker
+        .call("POST", "/v1/sessions", Some(&one), Some(&json!({})))
+        .await;
+    assert_eq!(started.status, 201, "{}", started.text);
+    let told = started.json();
+    schema::check(&document, "StartedSession", &told);
+    let path = started.headers["location"].to_str().unwrap();
+    let token = told["token"].as_str().unwrap();
+    assert!(!told["cdp_url"].as_str().unwrap().contains(token), "{told}");
+    for route in ["/v1/sessions", path, "/v1/delegations", "/v1/agents"] {
+        broker
+            .call("GET", route, Some(token), None)
+            .await
+            .problem(401, "unauthenticated");
+    }
+    for method in ["GET", "DELETE"] {
+        broker
+            .call(method, path, Some(&other), None)
+            .await
+            .problem(404, "not-found");
+    }
+    let shown = broker.call("GET", path, Some(&one), None).await;
+    schema::check(&document, "Session", &shown.json());
+    let listed = broker.call("GET", "/v1/sessions", Some(&one), None).await;
+    schema::check(&document, "SessionList", &listed.json());
+    let ended = broker.call("DELETE", path, Some(&one), None).await;
+    schema::check(&document, "Session", &ended.json());
+    assert_eq!(ended.json()["status"], "ended");
+    broker.stop().await;
+}

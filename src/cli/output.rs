@@ -82,9 +82,8 @@ impl Table {
 impl Screen {
     /// Standard output: coloured on a terminal unless `NO_COLOR` is set.
     pub fn standard() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            colour: !refused && io::stdout().is_terminal(),
+            colour: is_coloured(&io::stdout()),
         }
     }
 
@@ -117,6 +116,12 @@ impl Screen {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+/// Whether what goes there may be coloured: a terminal, unless `NO_COLOR` is set.
+pub fn is_coloured(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && stream.is_terminal()
 }
 
 /// Text from outside, fit for a terminal: control characters, bidirectional

@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, boot_id},
     config::Config,
     model::time::Timestamp,
+    serve,
 };
 
 /// Long before this release: a clock that says less was never set.
@@ -22,7 +23,7 @@ const CLOCK_FLOOR: &str = "2026-01-01T00:00:00Z";
 
 /// Every check, in the order in which one builds on another.
 pub(super) async fn all(config: &Config) -> Vec<Finding> {
-    let running = crate::serve::is_running(&config.data_dir);
+    let running = serve::is_running(&config.data_dir);
     let mut findings = vec![clock(), boot()];
     findings.push(folder(&config.data_dir));
     findings.push(store(&config.data_dir.join("hallpass.db"), running));
@@ -230,10 +231,9 @@ fn listen(config: &Config, running: bool) -> Finding {
     let what = "port";
     let address = config.listen;
     if running {
-        return Finding::holds(
-            what,
-            format!("{address}; a broker runs on this data folder"),
-        );
+        let at =
+            serve::announced(&config.data_dir).map_or_else(String::new, |url| format!(" at {url}"));
+        return Finding::holds(what, format!("a broker runs on this data folder{at}"));
     }
     match TcpListener::bind(address) {
         Ok(_) if !address.ip().is_loopback() && config.public_url.is_none() => Finding::warning(
