@@ -69,7 +69,8 @@ impl Story {
     /// # Errors
     /// No loopback port is to be had, or the operator token cannot be read.
     pub async fn new(base: Url, token_file: &Path) -> Result<Self> {
-        let token = std::fs::read_to_string(token_file).context("the operator token cannot be read")?;
+        let token =
+            std::fs::read_to_string(token_file).context("the operator token cannot be read")?;
         let person = client(&base, token.trim())?;
         Ok(Self {
             person,
@@ -104,13 +105,25 @@ impl Story {
                 }
             };
         }
-        step!("A person signs in to the service desk and lends the session", lend);
+        step!(
+            "A person signs in to the service desk and lends the session",
+            lend
+        );
         step!("The agent starts a browser session of its own", start);
         step!("It reads a ticket as the person", read_ticket);
         step!("It asks for its cookies and gets none", ask_for_cookies);
-        step!("It may not write: the delegation is for reading", try_to_write);
-        step!("A jump to another origin is stopped at the notice page", jump_elsewhere);
-        step!("The task is done, the window closes: the next request is logged out", close_window);
+        step!(
+            "It may not write: the delegation is for reading",
+            try_to_write
+        );
+        step!(
+            "A jump to another origin is stopped at the notice page",
+            jump_elsewhere
+        );
+        step!(
+            "The task is done, the window closes: the next request is logged out",
+            close_window
+        );
         step!("The trace names everyone and verifies", verify_trace);
         true
     }
@@ -121,7 +134,11 @@ impl Story {
     }
 
     async fn lend(&mut self) -> Result<Vec<String>> {
-        let signed_in = self.desk.login().await.context("the desk's sign-in failed")?;
+        let signed_in = self
+            .desk
+            .login()
+            .await
+            .context("the desk's sign-in failed")?;
         let report: Value = self
             .person
             .post_file(
@@ -130,18 +147,34 @@ impl Story {
             )
             .await
             .map_err(said)?;
-        let imported = report.get("imported").and_then(Value::as_array).map_or(0, Vec::len);
-        ensure!(imported == 1, "one cookie should have been imported: {report}");
+        let imported = report
+            .get("imported")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
+        ensure!(
+            imported == 1,
+            "one cookie should have been imported: {report}"
+        );
         self.secret = Some(signed_in.value.clone());
 
-        let made: Value = self.person.post("/v1/agents", &json!({"name": "demo-agent"})).await.map_err(said)?;
+        let made: Value = self
+            .person
+            .post("/v1/agents", &json!({"name": "demo-agent"}))
+            .await
+            .map_err(said)?;
         let agent = client(&self.base, &text(&made, "/key")?)?;
         let name = text(&made, "/agent/id")?;
         self.lent = self
             .ask(&agent, &name, "read ticket 4711 and sum it up", true, "2m")
             .await?;
         self.anonymous = self
-            .ask(&agent, &name, "see what the desk shows to anybody", false, "10m")
+            .ask(
+                &agent,
+                &name,
+                "see what the desk shows to anybody",
+                false,
+                "10m",
+            )
             .await?;
         for delegation in [&self.lent, &self.anonymous] {
             let _: Value = self
@@ -152,13 +185,28 @@ impl Story {
         }
         self.agent = Some(agent);
         Ok(vec![
-            format!("{SESSION_COOKIE} (HttpOnly) is sealed in the vault; nothing printed its value"),
-            format!("{} lends it to {name}: reading, {}, two minutes", self.lent, self.desk.origin),
-            format!("{} lends no cookie: what anybody may see, ten minutes", self.anonymous),
+            format!(
+                "{SESSION_COOKIE} (HttpOnly) is sealed in the vault; nothing printed its value"
+            ),
+            format!(
+                "{} lends it to {name}: reading, {}, two minutes",
+                self.lent, self.desk.origin
+            ),
+            format!(
+                "{} lends no cookie: what anybody may see, ten minutes",
+                self.anonymous
+            ),
         ])
     }
 
-    async fn ask(&self, agent: &Client, name: &str, purpose: &str, lend: bool, duration: &str) -> Result<String> {
+    async fn ask(
+        &self,
+        agent: &Client,
+        name: &str,
+        purpose: &str,
+        lend: bool,
+        duration: &str,
+    ) -> Result<String> {
         let origin = &self.desk.origin;
         let cookies = if lend {
             json!([{"name": SESSION_COOKIE, "origin": origin}])
@@ -186,13 +234,19 @@ impl Story {
         self.trace = text(&made, "/session/trace")?;
         let mut url: Url = text(&made, "/cdp_url")?.parse()?;
         if url.query().is_none() {
-            url.query_pairs_mut().append_pair("token", &text(&made, "/token")?);
+            url.query_pairs_mut()
+                .append_pair("token", &text(&made, "/token")?);
         }
         let (browser, mut handler) = Browser::connect(url.as_str()).await?;
-        let moving = tokio::spawn(async move { while handler.next().await.is_some() {} }).abort_handle();
+        let moving =
+            tokio::spawn(async move { while handler.next().await.is_some() {} }).abort_handle();
         let page = browser.new_page("about:blank").await?;
         let product = browser.version().await?.product;
-        self.cdp = Some(Cdp { browser, page, moving });
+        self.cdp = Some(Cdp {
+            browser,
+            page,
+            moving,
+        });
         Ok(vec![format!(
             "{}: {product} as a user of its own, ready after {} ms; connected by CDP",
             self.session,
@@ -201,7 +255,9 @@ impl Story {
     }
 
     async fn read_ticket(&mut self) -> Result<Vec<String>> {
-        let shown = self.visit(&format!("{}/tickets/4711", self.desk.origin)).await?;
+        let shown = self
+            .visit(&format!("{}/tickets/4711", self.desk.origin))
+            .await?;
         ensure!(shown.contains("4711"), "the ticket is not shown: {shown}");
         let page = &self.cdp()?.page;
         let title = page.get_title().await?.unwrap_or_default();
@@ -209,19 +265,33 @@ impl Story {
             .evaluate("fetch('/whoami').then(answer => answer.text())")
             .await?
             .into_value()?;
-        ensure!(me.contains(super::desk::USERNAME), "the desk does not know the person: {me}");
+        ensure!(
+            me.contains(super::desk::USERNAME),
+            "the desk does not know the person: {me}"
+        );
         Ok(vec![format!("“{title}”; the desk says {}", me.trim())])
     }
 
     async fn ask_for_cookies(&mut self) -> Result<Vec<String>> {
         let secret = self.secret.clone().context("no secret")?;
         let Cdp { browser, page, .. } = self.cdp()?;
-        let of_page = page.execute(network::GetCookiesParams::default()).await?.result.cookies;
-        let of_browser = browser.execute(storage::GetCookiesParams::default()).await?.result.cookies;
+        let of_page = page
+            .execute(network::GetCookiesParams::default())
+            .await?
+            .result
+            .cookies;
+        let of_browser = browser
+            .execute(storage::GetCookiesParams::default())
+            .await?
+            .result
+            .cookies;
         let of_script: String = page.evaluate("document.cookie").await?.into_value()?;
         let all = format!("{of_page:?} {of_browser:?} {of_script}");
         ensure!(!all.contains(secret.expose()), "the value was handed out");
-        ensure!(!all.contains(SESSION_COOKIE), "the cookie is in the browser's jar");
+        ensure!(
+            !all.contains(SESSION_COOKIE),
+            "the cookie is in the browser's jar"
+        );
         Ok(vec![format!(
             "Network.getCookies: {}, Storage.getCookies: {}, document.cookie: {of_script:?}",
             of_page.len(),
@@ -240,18 +310,28 @@ impl Story {
             )
             .await?
             .into_value()?;
-        ensure!(!answer.starts_with("status"), "the desk was written to: {answer}");
+        ensure!(
+            !answer.starts_with("status"),
+            "the desk was written to: {answer}"
+        );
         ensure!(self.desk.tickets() == before, "the ticket changed");
-        Ok(vec![format!("POST /tickets/4711: “{answer}”; the ticket is as it was")])
+        Ok(vec![format!(
+            "POST /tickets/4711: “{answer}”; the ticket is as it was"
+        )])
     }
 
     async fn jump_elsewhere(&mut self) -> Result<Vec<String>> {
         let origin = self.elsewhere.origin.clone();
         let shown = self.visit(&format!("{origin}/")).await?;
-        ensure!(shown.contains("origin-out-of-scope"), "no notice page: {shown}");
+        ensure!(
+            shown.contains("origin-out-of-scope"),
+            "no notice page: {shown}"
+        );
         let hits = self.elsewhere.hits();
         ensure!(hits == 0, "the other origin was contacted {hits} times");
-        Ok(vec![format!("{origin} counted 0 requests; the page says which rule, and how to ask")])
+        Ok(vec![format!(
+            "{origin} counted 0 requests; the page says which rule, and how to ask"
+        )])
     }
 
     async fn close_window(&mut self) -> Result<Vec<String>> {
@@ -262,7 +342,10 @@ impl Story {
         let _: Value = agent.post(&path, &json!({})).await.map_err(said)?;
         let after = self.visit(&tickets).await?;
         let at = self.cdp()?.page.url().await?.unwrap_or_default();
-        ensure!(before != after && at.contains("/login"), "still signed in at {at}");
+        ensure!(
+            before != after && at.contains("/login"),
+            "still signed in at {at}"
+        );
         Ok(vec![format!(
             "same page, same browser: the list of tickets before, {} after",
             at.trim_start_matches(self.desk.origin.as_str())
@@ -281,7 +364,10 @@ impl Story {
             .get(&format!("/v1/traces/{}/verify", self.trace))
             .await
             .map_err(said)?;
-        let records = verified.get("records").and_then(Value::as_u64).unwrap_or_default();
+        let records = verified
+            .get("records")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         ensure!(records > 10, "the trace is too short: {verified}");
         Ok(vec![format!(
             "{}: {records} records, hash-chained and sealed; `hallpass trace show {}` tells them",
@@ -296,7 +382,10 @@ impl Story {
     async fn visit(&self, url: &str) -> Result<String> {
         let page = &self.cdp()?.page;
         page.goto(url).await?;
-        Ok(page.evaluate("document.body.innerText").await?.into_value()?)
+        Ok(page
+            .evaluate("document.body.innerText")
+            .await?
+            .into_value()?)
     }
 }
 

@@ -45,7 +45,12 @@ pub(super) enum Refused {
 impl Gateway {
     /// The session, if the request may connect to it. A session that does not
     /// exist and a token that is wrong are answered alike.
-    pub(super) fn admit(&self, id: &str, headers: &HeaderMap, query: &TokenQuery) -> Result<Arc<Running>, Refused> {
+    pub(super) fn admit(
+        &self,
+        id: &str,
+        headers: &HeaderMap,
+        query: &TokenQuery,
+    ) -> Result<Arc<Running>, Refused> {
         if let Some(origin) = headers.get(header::ORIGIN) {
             let known = origin
                 .to_str()
@@ -58,9 +63,15 @@ impl Gateway {
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
-        let token = bearer.or(query.token.as_deref()).ok_or(Refused::Unauthenticated)?;
-        let token = Token::parse_as(TokenKind::Session, token).map_err(|_| Refused::Unauthenticated)?;
-        let session = id.parse::<SessionId>().ok().and_then(|id| self.sessions.get(id));
+        let token = bearer
+            .or(query.token.as_deref())
+            .ok_or(Refused::Unauthenticated)?;
+        let token =
+            Token::parse_as(TokenKind::Session, token).map_err(|_| Refused::Unauthenticated)?;
+        let session = id
+            .parse::<SessionId>()
+            .ok()
+            .and_then(|id| self.sessions.get(id));
         session
             .filter(|session| session.accepts(&token.hash()))
             .ok_or(Refused::Unauthenticated)
@@ -87,7 +98,10 @@ impl IntoResponse for Refused {
             ),
         };
         let body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
-        let kind = [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
+        let kind = [
+            (header::CONTENT_TYPE, "application/problem+json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
         (status, kind, body.to_string()).into_response()
     }
 }

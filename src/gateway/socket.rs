@@ -7,7 +7,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::{SinkExt, StreamExt, stream::{SplitSink, SplitStream}};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::{
@@ -72,14 +75,17 @@ pub(super) async fn connect(
 fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
     let has = |name: header::HeaderName, token: &str| {
         headers.get_all(name).iter().any(|value| {
-            value
-                .to_str()
-                .is_ok_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+            value.to_str().is_ok_and(|value| {
+                value
+                    .split(',')
+                    .any(|part| part.trim().eq_ignore_ascii_case(token))
+            })
         })
     };
     let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
     let version = headers.get(header::SEC_WEBSOCKET_VERSION)?;
-    if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") || version != "13" {
+    if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") || version != "13"
+    {
         return None;
     }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
@@ -100,7 +106,12 @@ async fn serve(session: Arc<Running>, io: TokioIo<Upgraded>, name: String) {
 
 /// Whichever side ends first ends the other: without a reader there is nothing
 /// to answer, and a writer that was told to close has closed.
-async fn pump(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, outgoing: Outgoing, link: &Link) -> String {
+async fn pump(
+    sink: SplitSink<Socket, Message>,
+    stream: SplitStream<Socket>,
+    outgoing: Outgoing,
+    link: &Link,
+) -> String {
     let mut reader = std::pin::pin!(read(stream, link));
     let mut writer = std::pin::pin!(write(sink, outgoing, link));
     tokio::select! {
@@ -142,7 +153,11 @@ async fn read(mut stream: SplitStream<Socket>, link: &Link) -> (String, Option<S
 }
 
 /// Writes until the session ends or the client is gone; answers why.
-async fn write(mut sink: SplitSink<Socket, Message>, mut outgoing: Outgoing, link: &Link) -> String {
+async fn write(
+    mut sink: SplitSink<Socket, Message>,
+    mut outgoing: Outgoing,
+    link: &Link,
+) -> String {
     let mut batch = Vec::new();
     while outgoing.recv_many(&mut batch, 64).await > 0 {
         let mut bytes = 0;

@@ -159,7 +159,13 @@ pub(crate) async fn start(
     let setup = Setup {
         proxy: format!("http://127.0.0.1:{}", listener.port()),
         // Below the profile, which is all that the cell may write to.
-        downloads: cell.process.folder().profile().join("downloads").display().to_string(),
+        downloads: cell
+            .process
+            .folder()
+            .profile()
+            .join("downloads")
+            .display()
+            .to_string(),
     };
     let driver = Driver {
         hub: Hub::new(setup),
@@ -194,7 +200,13 @@ pub(crate) async fn start(
 
 /// Writes to Chromium from a task of its own: Chromium may wait for us to read
 /// before it reads.
-fn pipe_writer(mut writer: PipeWriter) -> (mpsc::UnboundedSender<Vec<u8>>, Arc<AtomicUsize>, JoinHandle<()>) {
+fn pipe_writer(
+    mut writer: PipeWriter,
+) -> (
+    mpsc::UnboundedSender<Vec<u8>>,
+    Arc<AtomicUsize>,
+    JoinHandle<()>,
+) {
     let (sender, mut messages) = mpsc::unbounded_channel::<Vec<u8>>();
     let backlog = Arc::new(AtomicUsize::new(0));
     let counted = backlog.clone();
@@ -355,7 +367,8 @@ impl Driver {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Browser(message) => {
-                    self.pipe_backlog.fetch_add(message.len(), Ordering::Relaxed);
+                    self.pipe_backlog
+                        .fetch_add(message.len(), Ordering::Relaxed);
                     self.pipe.send(message).ok();
                 }
                 Output::Client { client, message } => self.to_client(client, message),
@@ -408,7 +421,9 @@ impl Driver {
         let Some(connection) = self.connections.get(&client) else {
             return;
         };
-        let waiting = connection.backlog.fetch_add(message.len(), Ordering::Relaxed);
+        let waiting = connection
+            .backlog
+            .fetch_add(message.len(), Ordering::Relaxed);
         if waiting > MOST_BACKLOG {
             let why = "it does not read what it is sent".to_owned();
             connection.out.send(ToClient::Close(why.clone())).ok();
@@ -460,9 +475,11 @@ impl Driver {
             return;
         };
         if bound.had_lease && !bound.leases.any_alive(now) {
-            self.ending.get_or_insert_with(|| "its last window closed".into());
+            self.ending
+                .get_or_insert_with(|| "its last window closed".into());
         } else if self.connections.is_empty() && self.idle_since.elapsed() >= bound.grace {
-            self.ending.get_or_insert_with(|| "no client was connected for longer than the grace".into());
+            self.ending
+                .get_or_insert_with(|| "no client was connected for longer than the grace".into());
         }
     }
 

@@ -4,23 +4,31 @@
 mod driver;
 mod journal;
 mod pool;
+pub mod setup;
+#[cfg(test)]
+mod standin;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, atomic::{AtomicU64, AtomicUsize, Ordering}},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::driver::ToClient;
+pub use self::pool::{CellSettings, PoolError};
 use self::{
     driver::{Bind, FromClient, Handle, Order},
     journal::{ConnectionJournal, SessionJournal},
     pool::Pool,
 };
-pub(crate) use self::driver::ToClient;
-pub use self::pool::{CellSettings, PoolError};
+#[cfg(test)]
+use crate::egress::{self, Egress, Resolver};
 use crate::{
     broker::lease::{Lease, Leases},
     cdp::hub::{ClientId, Tenant},
@@ -153,6 +161,23 @@ impl Sessions {
         (sessions, receiver)
     }
 
+    /// Sessions that have all but a browser, for tests of their callers.
+    #[cfg(test)]
+    pub(crate) fn without_browsers() -> (Arc<Self>, SessionEvents) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let resolver = Resolver::new(HashMap::new()).unwrap();
+        let sessions = Self {
+            pool: Pool::without_browsers(Egress::new(resolver, egress::Limits::default())),
+            limits: Limits {
+                sessions: 100,
+                grace: Duration::from_secs(60),
+            },
+            running: RwLock::default(),
+            events,
+        };
+        (Arc::new(sessions), receiver)
+    }
+
     /// Starts one.
     ///
     /// # Errors
@@ -167,8 +192,14 @@ impl Sessions {
         for lease in start.leases {
             leases.add(lease);
         }
-        first_records(&start.recorder, start.session, start.agent, &leases, &handle.version)
-            .map_err(SessionError::Unrecorded)?;
+        first_records(
+            &start.recorder,
+            start.session,
+            start.agent,
+            &leases,
+            &handle.version,
+        )
+        .map_err(SessionError::Unrecorded)?;
         let opened = handle.listener.open(Gate {
             leases: leases.clone(),
             record: Arc::new(ConnectionJournal(start.recorder.clone())),
@@ -369,7 +400,13 @@ impl Link {
     }
 }
 
-fn first_records(recorder: &Recorder, session: SessionId, agent: AgentId, leases: &Leases, browser: &str) -> Result<(), String> {
+fn first_records(
+    recorder: &Recorder,
+    session: SessionId,
+    agent: AgentId,
+    leases: &Leases,
+    browser: &str,
+) -> Result<(), String> {
     let all = leases.all();
     let started = Draft {
         at: Clock.now().wall,

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::driver::{self, Handle, NotReady, Order};
 use crate::{
@@ -70,23 +71,53 @@ impl From<NotReady> for PoolError {
 /// The pool.
 #[derive(Debug)]
 pub(super) struct Pool {
-    settings: Arc<CellSettings>,
-    warm: Arc<Mutex<mpsc::Receiver<Handle>>>,
+    source: Source,
+    warm: Mutex<mpsc::Receiver<Handle>>,
     wanted: mpsc::Sender<()>,
-    closing: tokio_util::sync::CancellationToken,
+    closing: CancellationToken,
+}
+
+/// Where cells come from.
+#[derive(Debug, Clone)]
+enum Source {
+    Cells(Arc<CellSettings>),
+    /// What a session needs besides a browser, for tests of its callers.
+    #[cfg(test)]
+    Nothing(Egress),
+}
+
+impl Source {
+    async fn launch(&self) -> Result<Handle, PoolError> {
+        match self {
+            Self::Cells(settings) => launch(settings).await,
+            #[cfg(test)]
+            Self::Nothing(egress) => Ok(super::standin::start(egress).await?),
+        }
+    }
 }
 
 impl Pool {
+    /// No browser at all.
+    #[cfg(test)]
+    pub(super) fn without_browsers(egress: Egress) -> Self {
+        Self {
+            source: Source::Nothing(egress),
+            warm: Mutex::new(mpsc::channel(1).1),
+            wanted: mpsc::channel(1).0,
+            closing: CancellationToken::new(),
+        }
+    }
+
     /// Begins to warm cells in a task of its own.
     pub(super) fn new(settings: CellSettings) -> Self {
         let settings = Arc::new(settings);
         let most = settings.warm.max(1);
         let (ready, warm) = mpsc::channel(most);
         let (wanted, mut wants) = mpsc::channel::<()>(64);
-        let closing = tokio_util::sync::CancellationToken::new();
+        let closing = CancellationToken::new();
         let pool = Self {
-            settings: settings.clone(),
-            warm: Arc::new(Mutex::new(warm)),
+            source: Source::Cells(settings.clone()),
+            warm: Mutex::new(warm),
             wanted,
             closing: closing.clone(),
         };
@@ -134,7 +165,7 @@ impl Pool {
             }
         }
         self.wanted.try_send(()).ok();
-        launch(&self.settings).await
+        self.source.launch().await
     }
 
     /// Ends the warm cells and makes no more.
@@ -150,7 +181,11 @@ impl Pool {
 
 async fn end(handle: &Handle) {
     let (answer, done) = oneshot::channel();
-    if handle.orders.send(Order::End("it was not needed".into(), answer)).is_ok() {
+    if handle
+        .orders
+        .send(Order::End("it was not needed".into(), answer))
+        .is_ok()
+    {
         done.await.ok();
     }
 }
@@ -159,7 +194,13 @@ async fn launch(settings: &CellSettings) -> Result<Handle, PoolError> {
     let deny = Arc::new(settings.egress.listen().await?);
     let listener = Arc::new(settings.egress.listen().await?);
     let id = CellId::from_uuid(random_uuid_v7()?);
-    let mut spec = CellSpec::new(id, settings.browser.clone(), &settings.data_dir, deny.port(), vec![listener.port()])?;
+    let mut spec = CellSpec::new(
+        id,
+        settings.browser.clone(),
+        &settings.data_dir,
+        deny.port(),
+        vec![listener.port()],
+    )?;
     spec.launcher.clone_from(&settings.launcher);
     spec.require.clone_from(&settings.require);
     spec.sandbox = settings.sandbox;
