@@ -251,3 +251,18 @@ pub struct Draft {
     /// What.
     pub event: Event,
 }
+
+impl Event {
+    /// The `type` of the record that is the last of its trace.
+    pub const LAST: &'static str = "session-ended";
+
+    /// Whether nothing may follow this in a trace.
+    #[must_use]
+    pub const fn ends_trace(&self) -> bool {
+        matches!(self, Self::SessionEnded { .. })
+    }
+}
+
+#[cfg(test)]
+#[path = "samples.rs"]
+pub(crate) mod samples;
