@@ -12,3 +12,6 @@ pub mod canonical;
 pub mod chain;
 pub mod fit;
 pub mod record;
+pub mod segment;
+pub mod show;
+pub mod verify;
