@@ -3,4 +3,5 @@ pub mod broker;
 pub mod clock;
 pub mod model;
 pub mod policy;
+pub mod recorder;
 pub mod trace;
