@@ -183,13 +183,7 @@ impl Recorder {
     /// The trace failed.
     pub async fn finish(&self) -> Result<Head, RecordError> {
         let mut progress = self.shared.progress.subscribe();
-        // The guard ends with this block: the future may move between threads.
-        let schedule = {
-            let mut queue = lock(&self.shared.queue);
-            let first = queue.failure.is_none() && !std::mem::replace(&mut queue.finishing, true);
-            first && !std::mem::replace(&mut queue.scheduled, true)
-        };
-        if schedule {
+        if lock(&self.shared.queue).begin_finish() {
             self.schedule()?;
         }
         self.shared.urgent.store(true, Ordering::Release);
@@ -301,6 +295,12 @@ impl Shared {
 // === impl Queue ===
 
 impl Queue {
+    // Answers whether the writer has to be told.
+    fn begin_finish(&mut self) -> bool {
+        let first = self.failure.is_none() && !std::mem::replace(&mut self.finishing, true);
+        first && !std::mem::replace(&mut self.scheduled, true)
+    }
+
     fn check_open(&self) -> Result<(), RecordError> {
         match &self.failure {
             Some(failure) => Err(RecordError::Failed(failure.clone())),

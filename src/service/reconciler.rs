@@ -61,6 +61,7 @@ impl Service {
     }
 
     async fn wind_down(&self) -> Answer<()> {
+        self.sessions.shut_down("the broker stops").await;
         for session in self.store.session_unended().await? {
             self.end_session(session.id, "the broker stops").await?;
         }

@@ -229,7 +229,10 @@ impl Service {
         let stored = stored.filter(|s| matches!(s.delegation.state, State::Approved { .. }));
         if let Some(stored) = stored {
             let lease = self.lease(&stored.delegation).await?;
-            self.sessions.bind(session, lease).await;
+            self.sessions
+                .bind(session, lease)
+                .await
+                .map_err(|error| CallError::Unavailable(error.to_string()))?;
             self.cut_if_closed(&[id]).await;
         }
         Ok(())

@@ -293,7 +293,7 @@ mod tests {
             String::from_utf8(line.bytes).unwrap(),
             format!(
                 "{{\"actor\":{{\"kind\":\"page\"}},\"at\":\"1970-01-01T00:00:00.000007Z\",\"event\":{{\"target\":\"T\",\"type\":\"navigation\",\"url\":\"https://a.test/7\"}},\"prev\":\"{}\",\"seq\":1,\"trace\":\"{}\"}}",
-                "b9b0",
+                "d18cfcfd3960b42cf433d1ba74ff88cedf802925947e4064a9b2eb3381bb39b0",
                 trace(1)
             )
         );

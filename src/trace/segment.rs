@@ -18,70 +18,25 @@ use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{
-    chain::{Line, LineHash},
-    fit::LINE_MAX,
-};
-use crate::model::id::TraceId;
+use super::{chain::Line, fit::LINE_MAX};
+
+mod header;
+
+pub use header::{Header, HeaderError, Salt, WRAPPED_MAX};
+
+use header::{ID_LEN, Input, SALT_LEN};
 
 /// Bytes of a trace's key.
 pub const KEY_LEN: usize = 32;
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 12;
-/// Longest wrapped key, in bytes.
-pub const WRAPPED_MAX: usize = 4096;
 
-const MAGIC: [u8; 8] = *b"HALLPASS";
-const VERSION: u16 = 1;
-const ID_LEN: usize = 30;
 const TAG_LEN: usize = 16;
-const SALT_LEN: usize = 32;
-const FIXED_LEN: usize = 8 + 2 + ID_LEN + 4 + 8 + 32 + 2;
 
 /// A key to seal one trace with, and one nonce.
 pub type Key = Zeroizing<[u8; KEY_LEN]>;
 /// A number used once.
 pub type Nonce = [u8; NONCE_LEN];
-
-/// What goes into the hashes of a trace's cookie values, so that they cannot be
-/// looked up. One a trace, the same in each of its segments.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Salt(Zeroizing<[u8; SALT_LEN]>);
-
-/// What a segment says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Of which trace.
-    pub trace: TraceId,
-    /// Which one, from 1.
-    pub segment: u32,
-    /// Number of its first record.
-    pub first_seq: u64,
-    /// Hash of the last line before it, or the genesis hash.
-    pub prev: LineHash,
-    /// The trace's key as the vault wrapped it; at most [`WRAPPED_MAX`] bytes.
-    pub wrapped: Vec<u8>,
-}
-
-/// Why a segment's header is of no use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {
-    /// The file ends before the header does.
-    #[error("the header is cut short")]
-    Short,
-    /// Not a segment at all, or its magic, id or length was changed.
-    #[error("the header is not that of a trace segment")]
-    Malformed,
-    /// Of a release that is newer, or its version was changed.
-    #[error("the header has version {0}; this release reads version {VERSION}")]
-    Version(u16),
-    /// Some byte was changed, or the key is another trace's.
-    #[error("the header was changed, or the key is not its own")]
-    Changed,
-    /// The wrapped key is longer than [`WRAPPED_MAX`].
-    #[error("the wrapped key is {0} bytes long; at most {WRAPPED_MAX} are allowed")]
-    WrappedTooLong(usize),
-}
 
 /// A frame that is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -144,77 +99,6 @@ struct Context {
     header: [u8; 32],
 }
 
-// === impl Salt ===
-
-impl Salt {
-    /// Takes 32 fresh random bytes over.
-    #[must_use]
-    pub const fn new(bytes: Zeroizing<[u8; SALT_LEN]>) -> Self {
-        Self(bytes)
-    }
-
-    /// Hex SHA-256 of the salt and the value.
-    #[must_use]
-    pub fn digest(&self, value: &[u8]) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.0.as_slice());
-        hash.update(value);
-        LineHash(hash.finalize().into()).to_string()
-    }
-}
-
-impl fmt::Debug for Salt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[salt]")
-    }
-}
-
-// === impl Header ===
-
-impl Header {
-    /// Reads a header without checking its seal: good for finding the wrapped
-    /// key, and for nothing else.
-    ///
-    /// # Errors
-    /// See [`HeaderError`].
-    pub fn peek(bytes: &[u8]) -> Result<Self, HeaderError> {
-        Ok(Self::parse(&mut Input(bytes))?.0)
-    }
-
-    fn parse(input: &mut Input<'_>) -> Result<(Self, [u8; ID_LEN]), HeaderError> {
-        // A beginning that is not a segment's is no segment cut short.
-        let magic = input.0.get(..MAGIC.len().min(input.0.len()));
-        if !magic.is_some_and(|magic| MAGIC.starts_with(magic)) {
-            return Err(HeaderError::Malformed);
-        }
-        input.array::<8>()?;
-        let version = u16::from_be_bytes(input.array()?);
-        if version != VERSION {
-            return Err(HeaderError::Version(version));
-        }
-        let id: [u8; ID_LEN] = input.array()?;
-        let trace = std::str::from_utf8(&id).ok();
-        let trace = trace.and_then(|text| text.parse().ok());
-        let trace = trace.ok_or(HeaderError::Malformed)?;
-        let segment = u32::from_be_bytes(input.array()?);
-        let first_seq = u64::from_be_bytes(input.array()?);
-        let prev = LineHash(input.array()?);
-        let length = usize::from(u16::from_be_bytes(input.array()?));
-        if length > WRAPPED_MAX {
-            return Err(HeaderError::Malformed);
-        }
-        let wrapped = input.take(length)?.to_vec();
-        let header = Self {
-            trace,
-            segment,
-            first_seq,
-            prev,
-            wrapped,
-        };
-        Ok((header, id))
-    }
-}
-
 // === impl Sealer ===
 
 impl Sealer {
@@ -228,22 +112,7 @@ impl Sealer {
         salt: &Salt,
         nonce: Nonce,
     ) -> Result<(Self, Vec<u8>), HeaderError> {
-        let too_long = HeaderError::WrappedTooLong(header.wrapped.len());
-        let wrapped_len = u16::try_from(header.wrapped.len())
-            .ok()
-            .filter(|len| usize::from(*len) <= WRAPPED_MAX)
-            .ok_or(too_long)?;
-        let trace = id_bytes(header.trace).ok_or(HeaderError::Malformed)?;
-        let mut bytes =
-            Vec::with_capacity(FIXED_LEN + header.wrapped.len() + NONCE_LEN + SALT_LEN + TAG_LEN);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
-        bytes.extend_from_slice(&trace);
-        bytes.extend_from_slice(&header.segment.to_be_bytes());
-        bytes.extend_from_slice(&header.first_seq.to_be_bytes());
-        bytes.extend_from_slice(&header.prev.0);
-        bytes.extend_from_slice(&wrapped_len.to_be_bytes());
-        bytes.extend_from_slice(&header.wrapped);
+        let (trace, mut bytes) = header.to_bytes()?;
         let cipher = Aes256Gcm::new(key.into());
         let mut sealed = salt.0.clone();
         let tag = cipher
@@ -454,10 +323,6 @@ impl Context {
     }
 }
 
-fn id_bytes(trace: TraceId) -> Option<[u8; ID_LEN]> {
-    trace.to_string().as_bytes().try_into().ok()
-}
-
 // Nonce, ciphertext and tag of the next frame; nothing at the end.
 fn next_frame<'b>(input: &mut Input<'b>) -> Result<Option<&'b [u8]>, FrameError> {
     if input.0.is_empty() {
@@ -474,20 +339,4 @@ fn next_frame<'b>(input: &mut Input<'b>) -> Result<Option<&'b [u8]>, FrameError>
     }
     let sealed = input.take(NONCE_LEN + length);
     sealed.map(Some).map_err(|_| FrameError::Torn)
-}
-
-struct Input<'b>(&'b [u8]);
-
-impl<'b> Input<'b> {
-    fn take(&mut self, length: usize) -> Result<&'b [u8], HeaderError> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(HeaderError::Short)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], HeaderError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(HeaderError::Short)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
 }

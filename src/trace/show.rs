@@ -11,7 +11,7 @@ use super::{
     chain::StoredRecord,
     record::{Actor, CookieTrace, Event},
 };
-use crate::model::action::Refusal;
+use crate::model::{action::Refusal, id::DelegationId};
 
 /// A record as one line of text: time (UTC), number, who, what.
 ///
@@ -61,15 +61,13 @@ fn what(event: &Event) -> String {
             approver,
             granted,
         } => format!(
-            "{approver} approved {delegation} with {} until {}",
+            "approved {delegation} as {approver} with {} until {}",
             counted(granted.credentials.len(), "cookie"),
             granted.window.end
         ),
         Event::DelegationClosed { delegation, reason } => {
-            format!(
-                "closed {delegation}: {}",
-                format!("{reason:?}").to_lowercase()
-            )
+            let reason = format!("{reason:?}").to_lowercase();
+            format!("closed {delegation}: {reason}")
         }
         Event::SessionStarted {
             session,
@@ -97,29 +95,21 @@ fn what(event: &Event) -> String {
             detail,
         } => format!("client {connection} {what}{}", after(" ", detail)),
         Event::Command {
-            connection: _,
             method,
             target,
             verdict,
             detail,
-        } => format!(
-            "sent {method}{}: {verdict}{}",
-            target
-                .as_deref()
-                .map(|target| format!(" to {target}"))
-                .unwrap_or_default(),
-            after(", ", detail)
-        ),
+            ..
+        } => {
+            let target = after(" to ", target.as_deref().unwrap_or_default());
+            format!("sent {method}{target}: {verdict}{}", after(", ", detail))
+        }
         Event::Request {
             what,
             delegation,
             refusal,
             ..
-        } => match (delegation, refusal) {
-            (_, Some(refusal)) => format!("was refused {what}{}", because(refusal)),
-            (Some(delegation), None) => format!("may request {what} under {delegation}"),
-            (None, None) => format!("may request {what}"),
-        },
+        } => request(what, *delegation, refusal.as_ref()),
         Event::Injection { request, cookies } => {
             format!("lent {} to request {request}", named(cookies))
         }
@@ -131,32 +121,14 @@ fn what(event: &Event) -> String {
             request,
             status,
             error,
-        } => {
-            let mut text = format!("request {request} ended");
-            if let Some(status) = status {
-                let _ = write!(text, " with status {status}");
-            }
-            if let Some(error) = error {
-                let _ = write!(text, ": {error}");
-            }
-            text
-        }
+        } => outcome(request, *status, error.as_deref()),
         Event::Connection {
             host,
             port,
             address,
             refusal,
             ..
-        } => match (refusal, address) {
-            (Some(refusal), _) => {
-                format!(
-                    "was refused a connection to {host}:{port}{}",
-                    because(refusal)
-                )
-            }
-            (None, Some(address)) => format!("connected to {host}:{port} at {address}"),
-            (None, None) => format!("connected to {host}:{port}"),
-        },
+        } => connection(host, *port, address.as_deref(), refusal.as_ref()),
         Event::ConnectionEnded {
             host,
             port,
@@ -168,6 +140,38 @@ fn what(event: &Event) -> String {
             "replaced {} in {method}",
             counted(usize::try_from(*count).unwrap_or(usize::MAX), "secret")
         ),
+    }
+}
+
+fn request(what: &str, delegation: Option<DelegationId>, refusal: Option<&Refusal>) -> String {
+    match (delegation, refusal) {
+        (_, Some(refusal)) => format!("was refused {what}{}", because(refusal)),
+        (Some(delegation), None) => format!("may request {what} under {delegation}"),
+        (None, None) => format!("may request {what}"),
+    }
+}
+
+fn outcome(request: &str, status: Option<u16>, error: Option<&str>) -> String {
+    let mut text = format!("request {request} ended");
+    if let Some(status) = status {
+        let _ = write!(text, " with status {status}");
+    }
+    if let Some(error) = error {
+        let _ = write!(text, ": {error}");
+    }
+    text
+}
+
+fn connection(host: &str, port: u16, address: Option<&str>, refusal: Option<&Refusal>) -> String {
+    match (refusal, address) {
+        (Some(refusal), _) => {
+            format!(
+                "was refused a connection to {host}:{port}{}",
+                because(refusal)
+            )
+        }
+        (None, Some(address)) => format!("connected to {host}:{port} at {address}"),
+        (None, None) => format!("connected to {host}:{port}"),
     }
 }
 

@@ -260,10 +260,9 @@ impl<'k> Verifier<'k> {
         }
     }
 
-    fn may_be_torn(&self, last: bool) -> bool {
-        let head = self.chain.head();
-        let anchored = self.anchor.map_or(0, |anchor| anchor.records);
-        last && !head.ended && head.records >= anchored
+    // Whether the anchor knows of what is torn off shows in `finish`.
+    const fn may_be_torn(&self, last: bool) -> bool {
+        last && !self.chain.head().ended
     }
 
     // Another trace's segment has another key: its header says which it is, if

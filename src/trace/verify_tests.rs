@@ -21,8 +21,12 @@ struct Sample {
 
 impl Sample {
     fn new(number: u128, ended: bool) -> Self {
+        Self::with(number, ended, 9, b"wrapped")
+    }
+
+    fn with(number: u128, ended: bool, salt: u8, wrapped: &[u8]) -> Self {
         let trace = TraceId::from_uuid(Uuid::from_u128(number));
-        let salt = Salt::new([9; 32].into());
+        let salt = Salt::new([salt; 32].into());
         let mut chain = Chain::new(trace);
         let (mut headers, mut frames) = (Vec::new(), Vec::new());
         let mut nonce = number.to_be_bytes()[4..].try_into().unwrap();
@@ -33,7 +37,7 @@ impl Sample {
                 segment,
                 first_seq: head.records + 1,
                 prev: head.hash,
-                wrapped: b"wrapped".to_vec(),
+                wrapped: wrapped.to_vec(),
             };
             let (sealer, bytes) = Sealer::begin(&header, &KEY, &salt, fresh(&mut nonce)).unwrap();
             headers.push(bytes);
@@ -126,9 +130,9 @@ fn an_unchanged_trace_verifies_with_and_without_an_anchor() {
         let bare = verify(sample.trace, &sample.segments(), &KEY, None);
         assert_eq!(bare, Ok(verified));
         let mut lines = 0;
-        let mut verifier = Verifier::new(sample.trace, &KEY, None).unwrap();
+        let mut reader = Verifier::new(sample.trace, &KEY, None).unwrap();
         for (index, bytes) in sample.segments().iter().enumerate() {
-            verifier
+            reader
                 .segment(bytes, index == 2, |line, value| {
                     lines += 1;
                     assert_eq!(value["seq"], lines);
@@ -246,6 +250,21 @@ fn another_traces_records_are_refused_though_the_key_is_the_same() {
     }
     let error = verify(sample.trace, &sample.segments(), &KEY, Some(other.head));
     assert_eq!(seq_of(error), 1);
+}
+
+#[test]
+fn segments_of_one_trace_share_its_salt_and_wrapped_key() {
+    let sample = Sample::new(1, false);
+    for other in [
+        Sample::with(1, false, 8, b"wrapped"),
+        Sample::with(1, false, 9, b"another"),
+    ] {
+        assert_eq!(sample.head, other.head);
+        let mut segments = sample.segments();
+        segments[1] = other.segments()[1].clone();
+        let error = sample.check(&segments).unwrap_err();
+        assert_eq!((error.seq, error.fault), (3, Fault::Unconnected));
+    }
 }
 
 #[test]
