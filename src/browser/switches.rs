@@ -76,6 +76,10 @@ const COMMON: &[(&str, &str)] = &[
         "--no-startup-window",
         "no context before the interceptor is there",
     ),
+    (
+        "--site-per-process",
+        "each site in processes of its own; the shell does not by itself",
+    ),
     ("--no-first-run", "no first-run pages"),
     ("--no-default-browser-check", "no question to the desktop"),
     ("--no-service-autorun", "no service of its own"),

@@ -438,8 +438,10 @@ impl Driver {
     /// When the next window ends or the grace is over.
     fn next_wake(&self) -> Instant {
         let now = self.clock.now();
-        let far = Duration::from_secs(60);
-        let mut wait = far;
+        let mut wait = Duration::from_secs(60);
+        if let Some(deadline) = self.hub.deadline() {
+            wait = wait.min(now.boot.until(deadline));
+        }
         if let Some(bound) = &self.bound {
             bound.leases.each(|lease| {
                 if lease.closed(now).is_none() {
@@ -454,10 +456,11 @@ impl Driver {
     }
 
     async fn tick(&mut self) {
+        let now = self.clock.now();
+        self.hub.handle_timeout(now);
         let Some(bound) = &self.bound else {
             return;
         };
-        let now = self.clock.now();
         let mut over = Vec::new();
         bound.leases.each(|lease| {
             if lease.live.has_ended(now) && lease.close(CloseReason::Expired) {

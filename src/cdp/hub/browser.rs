@@ -231,6 +231,10 @@ impl Hub {
 
     /// An event of a session of our own: what the record and the vault need.
     fn broker_event(&mut self, session: &str, method: &str, params: &RawValue, now: Now) {
+        if method == "Network.requestWillBeSent" {
+            self.will_be_sent(session, params.get(), now);
+            return;
+        }
         let interesting = matches!(
             method,
             "Network.responseReceivedExtraInfo"
@@ -268,6 +272,7 @@ impl Hub {
                 self.record(Actor::Page, event, now).ok();
             }
             "Network.loadingFailed" => {
+                self.causes.forget(&text("requestId"));
                 self.hops.remove(&text("requestId"));
                 let event = Event::Outcome {
                     request: text("requestId"),
@@ -277,6 +282,7 @@ impl Hub {
                 self.record(Actor::Page, event, now).ok();
             }
             "Network.loadingFinished" => {
+                self.causes.forget(&text("requestId"));
                 self.hops.remove(&text("requestId"));
             }
             "Target.attachedToTarget" => {

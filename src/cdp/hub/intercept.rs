@@ -13,15 +13,28 @@ use crate::{
         injection::{inject, strip},
         lease::LentCookie,
     },
-    cdp::paused::{PageContext, Paused},
+    cdp::paused::Paused,
     model::{
         action::{Destination, Refusal, RequestAction, Rule, is_safe_method},
+        cookie::{PartitionKey, SiteContext},
+        origin::Origin,
         secret::Secret,
         time::Now,
     },
     policy::{Decision, Permit, decide_request},
     trace::record::{Actor, CookieTrace, Event},
 };
+
+/// How far a paused request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Just paused.
+    Paused,
+    /// Waited in vain for the browser to say who caused it.
+    Waited,
+    /// Decided once, and that is on record and durable.
+    Recorded,
+}
 
 /// A request that waits for its record to be durable, as Chromium told it.
 pub(super) struct Waiting(String);
@@ -32,7 +45,7 @@ const MOST_HOPS: usize = 4096;
 impl Hub {
     /// `Fetch.requestPaused` on the root session.
     pub(super) fn request_paused(&mut self, params: &str, now: Now) {
-        self.decide(params, false, now);
+        self.decide(params, Stage::Paused, now);
     }
 
     /// The record of a decision is durable (or never will be): decide again,
@@ -44,10 +57,10 @@ impl Hub {
         if !durable {
             self.fail("its steps can no longer be put on record");
         }
-        self.decide(&params, true, now);
+        self.decide(&params, Stage::Recorded, now);
     }
 
-    fn decide(&mut self, params: &str, recorded: bool, now: Now) {
+    pub(super) fn decide(&mut self, params: &str, stage: Stage, now: Now) {
         let paused: Paused<'_> = match serde_json::from_str(params) {
             Ok(paused) => paused,
             Err(error) => {
@@ -56,8 +69,17 @@ impl Hub {
                 return;
             }
         };
-        if self.ended || self.tenant.is_none() {
+        let Some(tenant) = self.tenant.as_ref().filter(|_| !self.ended) else {
             self.block(&paused);
+            return;
+        };
+        let Some(url) = paused.url() else {
+            self.block(&paused);
+            return;
+        };
+        if matches!(url.scheme(), "data" | "blob") {
+            // No bytes leave the browser for these.
+            self.proceed(&paused, None);
             return;
         }
         let frame = paused.frame_id.as_deref().unwrap_or_default();
@@ -65,21 +87,34 @@ impl Hub {
             .targets
             .get(frame)
             .is_some_and(|target| target.kind == "page");
-        let Some(action) = paused.action(is_main, self.page_of_frame(frame)) else {
-            self.block(&paused);
-            return;
+        let destination = paused.destination(is_main);
+        let cause = self.cause(&paused, &url, destination);
+        let site = cause.unwrap_or(SiteContext::CrossSite);
+        let top = match destination {
+            Destination::Page => Some(&url),
+            _ => self.page_of_frame(frame),
         };
-        if matches!(action.url.scheme(), "data" | "blob") {
-            // No bytes leave the browser for these.
-            self.proceed(&paused, None);
-            return;
-        }
-        let Some(tenant) = &self.tenant else {
-            return;
+        let partition = top.and_then(Origin::of).map(|top| PartitionKey {
+            top_level_site: top.site(),
+            has_cross_site_ancestor: site == SiteContext::CrossSite,
+        });
+        let action = RequestAction {
+            method: paused.request.method.to_string(),
+            url,
+            destination,
+            site,
+            partition,
         };
         match decide_request(&action, &tenant.leases, now) {
             Decision::Deny(refusal) => self.deny(&paused, &action, refusal, now),
-            Decision::Allow(permit) => self.allow(&paused, &action, &permit, params, recorded, now),
+            Decision::Allow(permit) => {
+                let waits =
+                    stage == Stage::Paused && cause.is_none() && !permit.lending().is_empty();
+                match paused.network_id.as_deref().filter(|_| waits) {
+                    Some(request) => self.causes.wait(request, params, now),
+                    None => self.allow(&paused, &action, &permit, params, stage, now),
+                }
+            }
         }
     }
 
@@ -89,11 +124,11 @@ impl Hub {
         action: &RequestAction,
         permit: &Permit,
         params: &str,
-        recorded: bool,
+        stage: Stage,
         now: Now,
     ) {
         let request = network_id(paused);
-        if !recorded {
+        if stage != Stage::Recorded {
             let event = self.request_event(paused, action, Ok(permit));
             let Ok(ticket) = self.record(Actor::Page, event, now) else {
                 self.block(paused);
@@ -109,11 +144,11 @@ impl Hub {
         let stripped = self
             .tenant
             .as_ref()
-            .and_then(|tenant| strip(paused.own_cookies()?, &tenant.leases, now));
+            .and_then(|tenant| strip(paused.header("cookie")?, &tenant.leases, now));
         let own = stripped
             .as_ref()
             .map(Secret::expose)
-            .or(paused.own_cookies());
+            .or(paused.header("cookie"));
         let injection = inject(permit, action, own, now);
         if let Some(injection) = &injection {
             let cookies = self.cookie_traces(&injection.cookies);
@@ -210,30 +245,6 @@ impl Hub {
             params.insert("headers".to_owned(), headers.into());
         }
         self.ask("Fetch.continueRequest", params, None, Call::Ignored);
-    }
-
-    /// What is known of the page that a frame belongs to.
-    fn page_of_frame(&self, frame: &str) -> PageContext<'_> {
-        let Some(target) = self.targets.get(frame) else {
-            return PageContext::default();
-        };
-        let blank = target
-            .url
-            .as_ref()
-            .is_none_or(|url| url.scheme() == "about");
-        let at = if blank {
-            target
-                .opener
-                .as_ref()
-                .and_then(|opener| self.targets.get(opener))
-                .and_then(|opener| opener.url.as_ref())
-        } else {
-            target.url.as_ref()
-        };
-        PageContext {
-            at,
-            told: target.told,
-        }
     }
 
     fn cookie_traces(&self, cookies: &[Arc<LentCookie>]) -> Vec<CookieTrace> {

@@ -19,6 +19,7 @@ mod detail;
 mod filter;
 mod intercept;
 mod notice;
+mod site;
 mod targets;
 
 use std::{
@@ -153,6 +154,8 @@ pub struct Hub {
     clients: BTreeMap<ClientId, Client>,
     barriers: HashMap<u64, Barrier>,
     paused: HashMap<String, intercept::Waiting>,
+    /// Who caused requests.
+    causes: site::Causes,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
     out: VecDeque<Output>,
@@ -278,6 +281,7 @@ impl Hub {
             clients: BTreeMap::new(),
             barriers: HashMap::new(),
             paused: HashMap::new(),
+            causes: site::Causes::default(),
             hops: HashMap::new(),
             out: VecDeque::new(),
             ended: false,
