@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
@@ -14,7 +15,7 @@ use url::Url;
 use super::{api::Api, process, tools};
 
 /// File of the operator token in the data folder.
-const TOKEN_FILE: &str = "operator.token";
+const TOKEN_FILE: &str = "keys/operator.token";
 /// Longest time from start to listening.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time for an orderly end, and for its browsers to be gone after it.
@@ -40,6 +41,8 @@ impl Broker {
     pub fn start(config: &str) -> Self {
         tools::headless_shell();
         let folder = TempDir::new().unwrap();
+        // Cells run as users of their own, who must be able to pass through.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let data_dir = folder.path().join("data");
         let file = folder.path().join("hallpass.toml");
         fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{config}\n")).unwrap();
