@@ -36,6 +36,8 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("hallpass-test-")
+            // Cells run as users of their own, who must be able to pass through.
+            .permissions(fs::Permissions::from_mode(0o711))
             .tempdir()
             .unwrap();
         Self { folder }
@@ -55,6 +57,7 @@ impl Place {
         let mut command = Command::new(PROGRAM);
         command
             .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.folder.path())
             .env("TZ", "UTC")
             .env("HALLPASS_DATA_DIR", self.path("data"))

@@ -101,6 +101,9 @@ pub struct CellConfig {
     pub require: Vec<Requirement>,
     /// First and last user id to run browsers as, where the broker is root.
     pub uids: Option<(u32, u32)>,
+    /// The `hallpass` program, which becomes the browser; this program where
+    /// absent. For programs that embed the broker; not in the file.
+    pub launcher: Option<PathBuf>,
 }
 
 /// Sessions.
@@ -285,6 +288,7 @@ impl Config {
                 warm: 1,
                 require: Vec::new(),
                 uids: None,
+                launcher: None,
             },
             session: SessionConfig {
                 grace: Span::seconds(60),
@@ -326,6 +330,7 @@ impl Config {
                 warm: cell.warm.map_or(default.cell.warm, |warm| warm.0),
                 require: cell.require.unwrap_or_default(),
                 uids: uids(cell.uid_first, cell.uid_last)?,
+                launcher: None,
             },
             session: SessionConfig {
                 grace: read.session.grace.unwrap_or(default.session.grace),

@@ -312,6 +312,20 @@ impl Sessions {
         futures_util::future::join_all(ends).await;
     }
 
+    /// The leases of a running session.
+    #[cfg(test)]
+    pub(crate) fn leases(&self, session: SessionId) -> Vec<Arc<Lease>> {
+        self.get(session)
+            .map(|running| running.leases.all())
+            .unwrap_or_default()
+    }
+
+    /// Tells what a session would tell.
+    #[cfg(test)]
+    pub(crate) fn tell(&self, event: SessionEvent) {
+        self.events.send(event).unwrap();
+    }
+
     fn all(&self) -> Vec<Arc<Running>> {
         self.read(|running| running.values().cloned().collect())
     }

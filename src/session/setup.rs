@@ -58,10 +58,14 @@ pub async fn sessions(
     let browser = discover(config.browser.path.as_deref()).await?;
     let hosts = config.egress.hosts.clone().into_iter().collect();
     let egress = Egress::new(Resolver::new(hosts)?, egress::Limits::default());
+    let launcher = match &config.cell.launcher {
+        Some(launcher) => launcher.clone(),
+        None => std::env::current_exe().map_err(SetupError::Launcher)?,
+    };
     let settings = CellSettings {
         browser,
         data_dir: lock.folder().to_owned(),
-        launcher: std::env::current_exe().map_err(SetupError::Launcher)?,
+        launcher,
         require: requirements(&config.cell.require),
         sandbox: Sandbox::On,
         users: config

@@ -1,7 +1,7 @@
 //! A broker on an ephemeral port with a data folder of its own, and a client
 //! that sends what it is told to.
 
-use std::path::Path;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use hallpass::{config::Config, serve::Broker};
 use reqwest::{Method, StatusCode};
@@ -36,6 +36,7 @@ impl Running {
         let folder = private_folder();
         let mut config = Config::in_dir(folder.path().join("data"));
         config.listen = ([127, 0, 0, 1], 0).into();
+        config.cell.launcher = Some(env!("CARGO_BIN_EXE_hallpass").into());
         change(&mut config);
         let broker = Broker::open(config).await.unwrap();
         let base = format!("http://{}", broker.address());
@@ -139,6 +140,8 @@ pub(crate) async fn answered(request: reqwest::RequestBuilder) -> Answered {
 pub(crate) fn private_folder() -> TempDir {
     tempfile::Builder::new()
         .prefix("hallpass-test-")
+        // Cells run as users of their own, who must be able to pass through.
+        .permissions(std::fs::Permissions::from_mode(0o711))
         .tempdir()
         .unwrap()
 }

@@ -208,9 +208,20 @@ impl World {
         "CLIENT".into()
     }
 
+    /// A request of the page's own site is paused.
     fn pause(&mut self, url: &str, method: &str, kind: &str, frame: &str) {
+        self.will_be_sent(url, true);
+        self.pause_untold(url, method, kind, frame);
+    }
+
+    fn will_be_sent(&mut self, url: &str, same_site: bool) {
+        self.browser(&json!({"method": "Network.requestWillBeSent", "sessionId": "broker-PAGE", "params": {"requestId": "N",
+            "documentURL": "https://app.test/", "request": {"url": url, "isSameSite": same_site}}}));
+    }
+
+    fn pause_untold(&mut self, url: &str, method: &str, kind: &str, frame: &str) {
         self.browser(&json!({"method": "Fetch.requestPaused", "params": {"requestId": "R", "networkId": "N", "frameId": frame,
-            "resourceType": kind, "request": {"url": url, "method": method, "headers": {"Accept": "*/*"}, "isSameSite": true}}}));
+            "resourceType": kind, "request": {"url": url, "method": method, "headers": {"Accept": "*/*"}}}}));
     }
 }
 
@@ -451,5 +462,51 @@ fn jar_cookies_are_put_in_and_taken_out() {
     assert_eq!(
         find(&asked, "Storage.setCookies")["params"]["cookies"][0]["expires"],
         1
+    );
+}
+
+#[test]
+fn a_request_waits_for_word_of_who_caused_it() {
+    let url = "https://app.test/x";
+    for (same_site, lends) in [(Some(true), true), (Some(false), false), (None, false)] {
+        let mut world = World::new(Delivery::Wire, r#"["GET"]"#);
+        world.outputs();
+        world.pause_untold(url, "GET", "XHR", "PAGE");
+        assert!(
+            world.outputs().is_empty(),
+            "it went before its cause was known"
+        );
+        match same_site {
+            Some(same_site) => world.will_be_sent(url, same_site),
+            None => {
+                let now = at(2);
+                assert!(
+                    world
+                        .hub
+                        .deadline()
+                        .is_some_and(|deadline| deadline <= now.boot)
+                );
+                world.hub.handle_timeout(now);
+            }
+        }
+        let (_, asked) = world.split();
+        let text = find(&asked, "Fetch.continueRequest").to_string();
+        assert_eq!(text.contains(SECRET), lends, "{same_site:?}");
+    }
+}
+
+#[test]
+fn a_redirect_is_not_taken_for_what_caused_the_hop_before() {
+    let mut world = World::new(Delivery::Wire, r#"["GET"]"#);
+    world.outputs();
+    world.will_be_sent("https://app.test/first", true);
+    world.pause_untold("https://app.test/second", "GET", "XHR", "PAGE");
+    assert!(world.outputs().is_empty());
+    world.will_be_sent("https://app.test/second", false);
+    let (_, asked) = world.split();
+    assert!(
+        !find(&asked, "Fetch.continueRequest")
+            .to_string()
+            .contains(SECRET)
     );
 }

@@ -136,11 +136,11 @@ fn folder(path: &Path) -> Finding {
             "name a folder with `--data-dir`",
         );
     }
-    if mode & 0o077 != 0 {
+    if mode & 0o066 != 0 {
         return Finding::fails(
             what,
             format!("{shown} is open to other users (mode {mode:03o})"),
-            format!("run `chmod go-rwx {shown}`"),
+            format!("run `chmod go-rw {shown}`"),
         );
     }
     if access(
