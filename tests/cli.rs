@@ -1,5 +1,10 @@
 //! The program itself: what it prints, and the code it ends with.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},

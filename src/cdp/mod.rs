@@ -1,4 +1,4 @@
-//! The Chrome DevTools Protocol as Hallpass speaks it: envelopes, the method
+//! The Chrome `DevTools` Protocol as Hallpass speaks it: envelopes, the method
 //! table, argument checks, redaction, and the virtual browser that an agent
 //! sees. Pure: messages and clock readings in, messages and records out.
 

@@ -1,6 +1,6 @@
 //! The configuration file as written: every key may be absent.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, ops::Range, path::Path};
 
 use serde::Deserialize;
 
@@ -78,12 +78,12 @@ pub(super) struct TraceSection {
     pub(super) segment_bytes: Option<value::SegmentBytes>,
 }
 
-pub(super) fn parse(path: &PathBuf, text: &str) -> Result<FileConfig, ConfigError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<FileConfig, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().unwrap_or(0..0);
         let (line, column) = position(text, &at);
         ConfigError::File {
-            path: path.clone(),
+            path: path.to_owned(),
             line,
             column,
             key: key_at(text, line),

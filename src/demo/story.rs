@@ -21,7 +21,7 @@ use super::{
 use crate::{cli::client::Client, model::secret::Secret};
 
 /// Longest time for one step; a step that takes longer did not hold.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Tells of steps as they happen.
 pub trait Teller {

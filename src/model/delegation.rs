@@ -140,7 +140,7 @@ pub enum Event {
         /// Who.
         approver: PersonId,
         /// To what.
-        granted: Terms,
+        granted: Box<Terms>,
         /// Which boot the boot clock counts from.
         boot_id: String,
     },
@@ -259,7 +259,7 @@ impl Delegation {
                 self.check_grant(&granted, limits, now)?;
                 State::Approved {
                     approver,
-                    granted,
+                    granted: *granted,
                     approved_at: now.wall,
                     approved_boot: now.boot,
                     boot_id,

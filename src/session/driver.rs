@@ -371,7 +371,7 @@ impl Driver {
                         .fetch_add(message.len(), Ordering::Relaxed);
                     self.pipe.send(message).ok();
                 }
-                Output::Client { client, message } => self.to_client(client, message),
+                Output::Client { client, message } => self.send_to_client(client, message),
                 Output::Close { client, reason } => {
                     if let Some(connection) = self.connections.get(&client) {
                         connection.out.send(ToClient::Close(reason)).ok();
@@ -417,7 +417,7 @@ impl Driver {
         }
     }
 
-    fn to_client(&mut self, client: ClientId, message: Vec<u8>) {
+    fn send_to_client(&mut self, client: ClientId, message: Vec<u8>) {
         let Some(connection) = self.connections.get(&client) else {
             return;
         };

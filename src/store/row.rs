@@ -120,7 +120,7 @@ pub enum TraceKind {
 }
 
 /// A trace as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredTrace {
     /// Id.
     pub id: TraceId,

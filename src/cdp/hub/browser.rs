@@ -106,7 +106,7 @@ impl Hub {
 
     fn our_reply(&mut self, call: Call, result: Result<Value, String>, now: Now) {
         match (call, result) {
-            (Call::Ignored, Ok(_)) | (Call::Vital, Ok(_)) => {}
+            (Call::Ignored | Call::Vital, Ok(_)) => {}
             (Call::Ignored, Err(error)) => {
                 tracing::debug!(error, "the browser did not do what it was asked")
             }

@@ -117,7 +117,7 @@ impl World {
             lease: lease.clone(),
             now: at(1),
         };
-        let asked = world.to_browser();
+        let asked = world.asked();
         assert_eq!(
             asked[0]["method"], "Fetch.enable",
             "the interceptor comes first"
@@ -125,7 +125,7 @@ impl World {
         let context = find(&asked, "Target.createBrowserContext");
         assert_eq!(context["params"]["proxyBypassList"], "<-loopback>");
         world.answer(context, json!({"browserContextId": "OWN"}));
-        let asked = world.to_browser();
+        let asked = world.asked();
         let page = find(&asked, "Target.createTarget").clone();
         world.target("PAGE", "OWN", "about:blank");
         world.answer(&page, json!({"targetId": "PAGE"}));
@@ -150,7 +150,7 @@ impl World {
         std::iter::from_fn(|| self.hub.poll_output()).collect()
     }
 
-    fn to_browser(&mut self) -> Vec<Value> {
+    fn asked(&mut self) -> Vec<Value> {
         self.outputs()
             .into_iter()
             .filter_map(|output| match output {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 
-const CAP: Duration = Duration::from_secs(3600);
+const CAP: Duration = Duration::from_hours(1);
 const LIMITS: Limits = Limits { window: CAP };
 const SECOND: i64 = 1_000_000;
 
@@ -42,7 +42,7 @@ fn at(wall: i64, boot: u64) -> Now {
 fn approve(start: i64, end: i64) -> Event {
     Event::Approve {
         approver: PersonId::from_uuid(Uuid::from_u128(3)),
-        granted: terms(start, end),
+        granted: Box::new(terms(start, end)),
         boot_id: "boot".into(),
     }
 }
@@ -75,13 +75,13 @@ fn a_refused_event_changes_nothing() {
         approve(-1, 100 * SECOND),
         Event::Approve {
             approver: asked.lender,
-            granted: Terms {
+            granted: Box::new(Terms {
                 credentials: vec![LentCredential {
                     credential: CredentialId::from_uuid(Uuid::from_u128(9)),
                     delivery: Delivery::Wire,
                 }],
                 ..terms(0, 100 * SECOND)
-            },
+            }),
             boot_id: "boot".into(),
         },
     ] {
