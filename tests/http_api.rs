@@ -1,5 +1,13 @@
 //! The HTTP interface against a real broker on a real port.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod broker;
 mod schema;
 

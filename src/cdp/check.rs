@@ -59,7 +59,7 @@ pub fn check(
             own_context(params, around).unwrap_or_else(|| permission(params, around))
         }
         "Browser.setDownloadBehavior" | "Page.setDownloadBehavior" => download_behavior(method, params, around),
-        "Browser.cancelDownload" => own_context(params, around).unwrap_or(Forward),
+        "Browser.cancelDownload" | "Storage.getCookies" => own_context(params, around).unwrap_or(Forward),
         "Browser.getWindowForTarget" => match params.get("targetId") {
             Some(target) if !target.as_str().is_some_and(around.owns_page) => not_found("target"),
             _ => Forward,
@@ -78,7 +78,6 @@ pub fn check(
             Some(Value::Bool(false)) => Answer(json!({})),
             _ => Refuse("certificate errors are never ignored".into()),
         },
-        "Storage.getCookies" => own_context(params, around).unwrap_or(Forward),
         "Storage.setCookies" => own_context(params, around).unwrap_or_else(|| set_cookies(params, around)),
         "Network.setCookies" => set_cookies(params, around),
         "Network.setCookie" => set_cookie(params, around),
@@ -92,7 +91,6 @@ pub fn check(
                 None => Refuse("a cookie name is expected".into()),
             }
         }
-        "Network.getCookies" | "Network.getAllCookies" => Forward,
         "Network.setExtraHTTPHeaders" => extra_headers(params.get("headers")),
         "Network.loadNetworkResource" => in_scope(params.get("url"), around),
         "Fetch.enable" => match params.get("patterns") {
@@ -104,7 +102,6 @@ pub fn check(
             strip_response_headers(params);
             Forward
         }
-        "Fetch.continueWithAuth" => Forward,
         "Page.createIsolatedWorld" => {
             // Both spellings: the protocol's own has a slip of the pen in it.
             params.remove("grantUniveralAccess");
@@ -138,7 +135,10 @@ pub fn check(
                 in_scope_key(params, around)
             }
         }
-        "Fetch.disable"
+        "Network.getCookies"
+        | "Network.getAllCookies"
+        | "Fetch.continueWithAuth"
+        | "Fetch.disable"
         | "IO.close"
         | "Page.close"
         | "Emulation.setVirtualTimePolicy"

@@ -50,7 +50,7 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
         findings: check::all(context.config()).await,
     };
     context.show(&findings, |context, findings| {
-        tell(context, &findings.findings)
+        tell(context, &findings.findings);
     })?;
     let failing = findings
         .findings

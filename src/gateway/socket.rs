@@ -30,7 +30,7 @@ use super::{
 use crate::session::{Link, Outgoing, Running, ToClient};
 
 /// The largest message taken from a client: what Chromium itself takes.
-pub const MAX_FROM_CLIENT: usize = 100 << 20;
+const MAX_FROM_CLIENT: usize = 100 << 20;
 
 /// How long a client has to take its close frame.
 const CLOSING: Duration = Duration::from_secs(2);

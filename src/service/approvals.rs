@@ -117,7 +117,7 @@ impl Service {
         };
         let change = Change::Approve {
             approver,
-            granted: granted.clone(),
+            granted: Box::new(granted.clone()),
             boot_id: self.time.boot_id.clone(),
         };
         stored

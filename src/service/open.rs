@@ -13,7 +13,10 @@ use super::{CallError, Service, leases::Lending, ledger::Ledger};
 use crate::{
     clock::{Clock, boot_id},
     config::Config,
-    model::{id::PersonId, time::Now},
+    model::{
+        id::PersonId,
+        time::{Now, Timestamp},
+    },
     random::{RandomError, random_uuid_v7},
     recorder::RecordError,
     session::{SessionEvents, Sessions},
@@ -123,14 +126,7 @@ impl Service {
         let store = Store::open(&dir).await?;
         let vault = open_vault(&config, &store).await?;
         let operator_token = operator_token(&dir)?;
-        let operator = match store.operator_get().await? {
-            Some(id) => id,
-            None => {
-                let id = PersonId::from_uuid(random_uuid_v7()?);
-                store.operator_insert(id, (time.now)().wall).await?;
-                id
-            }
-        };
+        let operator = operator(&store, (time.now)().wall).await?;
         let ledger = Ledger::open(dir.path(), config.trace.segment_bytes, vault.clone())?;
         let service = Self {
             config,
@@ -200,6 +196,15 @@ async fn open_vault(config: &Config, store: &Store) -> Result<Vault, OpenError> 
     // A key file that is gone must not be made anew: what the old one sealed
     // would be lost without a word.
     Ok(Vault::open(&WrappingKey::open(key_file)?, &wrapped)?)
+}
+
+async fn operator(store: &Store, now: Timestamp) -> Result<PersonId, OpenError> {
+    if let Some(id) = store.operator_get().await? {
+        return Ok(id);
+    }
+    let id = PersonId::from_uuid(random_uuid_v7()?);
+    store.operator_insert(id, now).await?;
+    Ok(id)
 }
 
 fn operator_token(dir: &DataDir) -> Result<Token, OpenError> {

@@ -1,6 +1,6 @@
 //! A delegation as its caller may see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::{Answer, CallError, Caller, CookieLabel, DelegationInfo, Phase, Service};
 use crate::{
@@ -38,15 +38,16 @@ impl Service {
         for stored in stored {
             let delegation = stored.delegation;
             let (agent, lender) = (delegation.agent, delegation.lender);
-            if !agents.contains_key(&agent) {
-                agents.insert(agent, self.agent_known(&agent.into()).await?.name);
-            }
-            if !lenders.contains_key(&lender) {
-                lenders.insert(lender, self.store.credential_list(lender).await?);
-            }
-            let known = lenders.get(&lender).map_or(&[][..], Vec::as_slice);
+            let agent_name = match agents.entry(agent) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.agent_known(&agent.into()).await?.name),
+            };
+            let known = match lenders.entry(lender) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.store.credential_list(lender).await?),
+            };
             views.push(DelegationInfo {
-                agent_name: agents.get(&agent).cloned().unwrap_or_default(),
+                agent_name: agent_name.clone(),
                 phase: phase(&delegation, &self.time.boot_id, self.now()),
                 cookies: labels(caller, &delegation, known),
                 delegation: for_caller(caller, delegation),
@@ -87,17 +88,15 @@ fn for_caller(caller: Caller, mut delegation: Delegation) -> Delegation {
 }
 
 fn labels(caller: Caller, delegation: &Delegation, known: &[CredentialInfo]) -> Vec<CookieLabel> {
-    let lent = match (&delegation.state, caller) {
-        (State::Approved { granted, .. }, _)
-        | (
-            State::Closed {
-                granted: Some(granted),
-                ..
-            },
-            _,
-        ) => &granted.credentials,
-        (_, Caller::Person { .. }) => &delegation.requested.credentials,
-        (_, Caller::Agent { .. }) => return Vec::new(),
+    let granted = match &delegation.state {
+        State::Approved { granted, .. } => Some(granted),
+        State::Closed { granted, .. } => granted.as_ref(),
+        State::Requested => None,
+    };
+    let lent = match (granted, caller) {
+        (Some(granted), _) => &granted.credentials,
+        (None, Caller::Person { .. }) => &delegation.requested.credentials,
+        (None, Caller::Agent { .. }) => return Vec::new(),
     };
     lent.iter()
         .filter_map(|lent| known.iter().find(|info| info.id == lent.credential))

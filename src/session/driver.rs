@@ -438,7 +438,7 @@ impl Driver {
     /// When the next window ends or the grace is over.
     fn next_wake(&self) -> Instant {
         let now = self.clock.now();
-        let mut wait = Duration::from_secs(60);
+        let mut wait = Duration::from_mins(1);
         if let Some(deadline) = self.hub.deadline() {
             wait = wait.min(now.boot.until(deadline));
         }

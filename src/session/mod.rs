@@ -170,7 +170,7 @@ impl Sessions {
             pool: Pool::without_browsers(Egress::new(resolver, egress::Limits::default())),
             limits: Limits {
                 sessions: 100,
-                grace: Duration::from_secs(60),
+                grace: Duration::from_mins(1),
             },
             running: RwLock::default(),
             events,

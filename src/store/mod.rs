@@ -1,4 +1,4 @@
-//! State on disk: `hallpass.db`, an SQLite file that only the broker's user can
+//! State on disk: `hallpass.db`, a database file that only the broker's user can
 //! read, in a folder of the same kind. Methods are `noun_verb`; SQL text is
 //! static.
 //!

@@ -1,6 +1,14 @@
 //! A broker on an ephemeral port with a data folder of its own, and a client
 //! that sends what it is told to.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use hallpass::{config::Config, serve::Broker};

@@ -108,7 +108,7 @@ impl Hub {
         match (call, result) {
             (Call::Ignored | Call::Vital, Ok(_)) => {}
             (Call::Ignored, Err(error)) => {
-                tracing::debug!(error, "the browser did not do what it was asked")
+                tracing::debug!(error, "the browser did not do what it was asked");
             }
             (Call::Vital | Call::FirstContext | Call::FirstPage, Err(error)) => {
                 tracing::error!(error, "the browser refused to be set up");

@@ -20,7 +20,14 @@ use crate::{
 };
 
 /// Commands that one client may have under way.
-pub const MOST_IN_FLIGHT: usize = 10_000;
+const MOST_IN_FLIGHT: usize = 10_000;
+
+/// All that is wanted of a message that is no command: the number by which its
+/// client finds it again.
+#[derive(serde::Deserialize)]
+struct Id {
+    id: i64,
+}
 
 /// What the client speaks to.
 enum Place {
@@ -142,11 +149,6 @@ impl Hub {
         } else {
             Code::InvalidRequest
         };
-        // An id is only for the client to find its own command by.
-        #[derive(serde::Deserialize)]
-        struct Id {
-            id: i64,
-        }
         let id = serde_json::from_slice::<Id>(bytes)
             .ok()
             .map(|message| message.id);
@@ -468,6 +470,7 @@ impl Hub {
         self.contexts.retain(|own| **own != *context);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn target_command(
         &mut self,
         to: ReplyTo,

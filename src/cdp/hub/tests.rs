@@ -188,7 +188,7 @@ impl World {
         for output in self.outputs() {
             match output {
                 Output::Client { message, .. } => {
-                    told.push(serde_json::from_slice(&message).unwrap())
+                    told.push(serde_json::from_slice(&message).unwrap());
                 }
                 Output::Browser(message) => asked.push(serde_json::from_slice(&message).unwrap()),
                 _ => {}
@@ -476,18 +476,17 @@ fn a_request_waits_for_word_of_who_caused_it() {
             world.outputs().is_empty(),
             "it went before its cause was known"
         );
-        match same_site {
-            Some(same_site) => world.will_be_sent(url, same_site),
-            None => {
-                let now = at(2);
-                assert!(
-                    world
-                        .hub
-                        .deadline()
-                        .is_some_and(|deadline| deadline <= now.boot)
-                );
-                world.hub.handle_timeout(now);
-            }
+        if let Some(same_site) = same_site {
+            world.will_be_sent(url, same_site);
+        } else {
+            let now = at(2);
+            assert!(
+                world
+                    .hub
+                    .deadline()
+                    .is_some_and(|deadline| deadline <= now.boot)
+            );
+            world.hub.handle_timeout(now);
         }
         let (_, asked) = world.split();
         let text = find(&asked, "Fetch.continueRequest").to_string();

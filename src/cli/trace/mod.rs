@@ -92,7 +92,7 @@ pub async fn run(command: TraceCommand, context: &Context) -> Result<Exit, Failu
             }
             let verdicts = Verdicts { verdicts };
             context.show(&verdicts, |context, found| {
-                tell_verdicts(context, &found.verdicts)
+                tell_verdicts(context, &found.verdicts);
             })?;
             judge(&verdicts.verdicts)
         }

@@ -140,7 +140,7 @@ async fn windows_end_by_themselves() {
     let session = broker.session(agent, &[id]).await;
     assert_eq!(
         broker.service.reconcile().await.unwrap(),
-        Some(Duration::from_secs(600))
+        Some(Duration::from_mins(10))
     );
     broker.pass(599);
     broker.service.reconcile().await.unwrap();
@@ -249,7 +249,7 @@ async fn a_person_narrows_and_never_widens() {
     assert_eq!(granted.credentials, vec![]);
     assert_eq!(
         granted.window.start.until(granted.window.end),
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     );
     // What was not granted is not told either.
     let seen = broker.service.delegation_show(agent, id).await.unwrap();

@@ -143,6 +143,7 @@ async fn an_agent_learns_nothing_of_the_credentials_by_asking() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn requests_that_cannot_be_are_refused_and_leave_nothing() {
     let broker = Broker::start().await;
     let service = &broker.service;
