@@ -2,7 +2,7 @@
 //!
 //! A request passes, in this order: the borders ([`guard`]: host and origin),
 //! the route, the caller ([`auth`]), the handler. Handlers hold no rules; they
-//! hand on to [`Service`](crate::service::Service).
+//! hand on to [`Service`].
 
 pub mod auth;
 pub mod body;
