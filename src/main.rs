@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use hallpass::{
     browser::cell_exec,
-    cli::{self, Cli, output},
+    cli::{self, Cli, Command, output},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -16,8 +16,12 @@ fn main() -> ExitCode {
         return cell_exec::run(arguments);
     }
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("HALLPASS_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,hallpass=info"));
+    // A broker tells what it does; the other commands answer with their output.
+    let level = match cli.command {
+        Command::Serve(_) => "warn,hallpass=info",
+        _ => "error,hallpass=warn",
+    };
+    let filter = EnvFilter::try_from_env("HALLPASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(output::is_coloured(&std::io::stderr()))
