@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use url::Url;
 
-use crate::model::action::Destination;
+use crate::model::action::{Destination, is_safe_method};
 
 /// The arguments of `Fetch.requestPaused` that matter here.
 #[derive(Debug, Deserialize)]
@@ -65,6 +65,22 @@ impl Paused<'_> {
         Some(url)
     }
 
+    /// What the server may take the method to be: a header that asks for
+    /// another one counts, unless it asks for one that only reads.
+    pub fn method(&self) -> String {
+        const OVERRIDES: [&str; 3] = [
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+        ];
+        let asked = OVERRIDES
+            .iter()
+            .filter_map(|name| self.header(name))
+            .map(|method| method.trim().to_ascii_uppercase())
+            .find(|method| !is_safe_method(method));
+        asked.unwrap_or_else(|| self.request.method.to_string())
+    }
+
     /// The value of a header that the browser will send.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request
@@ -78,6 +94,22 @@ impl Paused<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_asks_for_another_method_counts() {
+        for (method, header, expected) in [
+            ("GET", r#""X-HTTP-Method-Override":" delete""#, "DELETE"),
+            ("GET", r#""x-method-override":"POST""#, "POST"),
+            ("POST", r#""X-HTTP-Method":"GET""#, "POST"),
+            ("GET", r#""Accept":"*/*""#, "GET"),
+        ] {
+            let text = format!(
+                r#"{{"requestId":"1","resourceType":"XHR","request":{{"url":"https://b.test/","method":"{method}","headers":{{{header}}}}}}}"#
+            );
+            let paused: Paused<'_> = serde_json::from_str(&text).unwrap();
+            assert_eq!(paused.method(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn what_is_told_is_read() {

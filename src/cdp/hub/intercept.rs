@@ -99,7 +99,7 @@ impl Hub {
             has_cross_site_ancestor: site == SiteContext::CrossSite,
         });
         let action = RequestAction {
-            method: paused.request.method.to_string(),
+            method: paused.method(),
             url,
             destination,
             site,
