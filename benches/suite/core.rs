@@ -323,7 +323,7 @@ fn hub(scale: Scale) -> [Samples; 4] {
         stage.round_trip(navigate, result);
     });
     let event = console_event("CLIENT");
-    let passed = measure(scale, HUB_EVENT, ONLY[0], || {
+    let to_client = measure(scale, HUB_EVENT, ONLY[0], || {
         stage.hub.handle_browser(&event, stage.now);
         assert!(matches!(
             black_box(stage.hub.poll_output()),
@@ -359,7 +359,7 @@ fn hub(scale: Scale) -> [Samples; 4] {
         let reply = format!(r#"{{"id":{number},"result":{{}}}}"#);
         stage.hub.handle_browser(reply.as_bytes(), stage.now);
     });
-    [command, checked, passed, request]
+    [command, checked, to_client, request]
 }
 
 fn console_event(session: &str) -> Vec<u8> {

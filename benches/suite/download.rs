@@ -45,9 +45,9 @@ impl ConnectionLog for Unread {
 }
 
 fn run(scale: Scale) -> Vec<Samples> {
-    let size = scale.of(1 << 20, 64 << 20);
+    let large = scale.of(1 << 20, 64 << 20);
     let servers = runtime();
-    let site = servers.block_on(serve(size));
+    let site = servers.block_on(serve(large));
     let relay = Relay::tcp(site);
     let proxy = runtime();
     let resolver = Resolver::new(std::collections::HashMap::new()).unwrap();
@@ -80,7 +80,7 @@ fn run(scale: Scale) -> Vec<Samples> {
                     _ => {}
                 }
                 let begun = Instant::now();
-                get(&mut socket, &target, site, size).await;
+                get(&mut socket, &target, site, large).await;
                 samples.time(begun.elapsed());
             }
         }

@@ -88,11 +88,9 @@ impl Relay {
         format!("ws://{}", self.address)
     }
 
-    fn start<F: Future<Output = ()> + Send>(
-        serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
-    ) -> Self
+    fn start<F>(serve: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
     where
-        F: 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
         let runtime = runtime();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

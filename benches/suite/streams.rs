@@ -62,9 +62,10 @@ fn run(scale: Scale) -> Vec<Samples> {
         let mut picture = Samples::each(PICTURE, VARIANTS, Unit::Milliseconds);
         for page in &mut pages {
             page.load(&format!("{}/", site.origin())).await;
-            let size =
+            let metrics =
                 json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-            page.call("Emulation.setDeviceMetricsOverride", size).await;
+            page.call("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
             let painted = page
                 .call("Runtime.evaluate", json!({"expression": PAINT}))
                 .await;
