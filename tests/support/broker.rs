@@ -81,6 +81,11 @@ impl Broker {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its HTTP API, by the operator.
     pub fn operator(&self) -> Api {
         Api::new(self.url.clone(), &self.operator_token)

@@ -1,0 +1,64 @@
+//! Pages with many parts over loopback http: bare, with a `Fetch` client that
+//! lets every request go, and through Hallpass with everything on.
+
+use super::{
+    Group, Scale,
+    cdp::Cdp,
+    relay::FetchClient,
+    table::{Samples, Unit},
+    world::{self, Hallpass},
+};
+
+const LIGHT: &str = "page of 51 requests, 2 KiB each";
+const HEAVY: &str = "page of 300 requests, 8 KiB each";
+const VARIANTS: &[&str] = &[
+    "Fetch client",
+    "bare",
+    "hallpass, no cookie",
+    "hallpass, lent cookie",
+];
+
+pub const GROUP: Group = Group {
+    name: "pages",
+    rows: &[(LIGHT, VARIANTS), (HEAVY, VARIANTS)],
+    run,
+};
+
+fn run(scale: Scale) -> Vec<Samples> {
+    let browser = world::browser();
+    world::run(async {
+        let site = world::site().await;
+        let broker = Hallpass::start("[cell]\nwarm = 0\n").await;
+        let without = broker.session(&site, false).await;
+        let with = broker.session(&site, true).await;
+        let (bare, fetched) = (world::plain(&browser).await, world::plain(&browser).await);
+        let _fetch = FetchClient::start(&fetched.cdp_url).await;
+        let mut pages = [
+            Cdp::new_page(&fetched.cdp_url).await,
+            Cdp::new_page(&bare.cdp_url).await,
+            Cdp::first_page(&without.cdp_url).await,
+            Cdp::first_page(&with.cdp_url).await,
+        ];
+        let mut all = Vec::new();
+        for (what, parts, size, rounds) in [
+            (LIGHT, 50, 2 << 10, scale.of(1, 40)),
+            (HEAVY, 299, 8 << 10, scale.of(1, 20)),
+        ] {
+            let mut samples = Samples::each(what, VARIANTS, Unit::Milliseconds);
+            let warm_up = scale.of(0, 3);
+            for round in 0..warm_up + rounds {
+                let url = format!("{}/page?n={parts}&size={size}&round={round}", site.origin());
+                for (page, samples) in pages.iter_mut().zip(&mut samples) {
+                    site.reset();
+                    let took = page.load(&url).await;
+                    assert_eq!(site.hits().len(), parts + 1, "{}", samples.variant);
+                    if round >= warm_up {
+                        samples.time(took);
+                    }
+                }
+            }
+            all.extend(samples);
+        }
+        all
+    })
+}
