@@ -69,6 +69,14 @@ pub fn rows() -> impl Iterator<Item = Row> {
         .filter_map(parse)
 }
 
+/// What a client is told that gives a refused command.
+pub fn refusal(row: &Row) -> String {
+    format!(
+        "Hallpass refused {}: {} (rule `method-table`; see `hallpass policy explain cdp {}`)",
+        row.name, row.reason, row.name
+    )
+}
+
 impl Verdict {
     /// As written in the table.
     pub const fn as_str(self) -> &'static str {

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod doctor;
 pub mod failure;
 pub mod output;
+pub mod policy;
 mod scratch;
 pub mod serve;
 pub mod session;
@@ -84,6 +85,9 @@ pub enum Command {
     /// Traces: the record of what happened.
     #[command(subcommand)]
     Trace(trace::TraceCommand),
+    /// Policy: what is decided, and why.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
 }
 
 /// Does what the command line says.
@@ -113,6 +117,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
         Command::Delegation(command) => delegation::run(command, context).await,
         Command::Session(command) => session::run(command, context).await,
         Command::Trace(command) => trace::run(command, context).await,
+        Command::Policy(command) => policy::run(&command, context),
     }
 }
 
