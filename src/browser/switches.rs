@@ -112,6 +112,24 @@ const COMMON: &[(&str, &str)] = &[
         "the same behaviour every time",
     ),
     ("--disable-search-engine-choice-screen", "no dialogs"),
+    ("--disable-prompt-on-repost", "no dialogs"),
+    (
+        "--disable-popup-blocking",
+        "as in the browsers that automation tools start",
+    ),
+    (
+        "--disable-background-timer-throttling",
+        "nobody looks at any of the pages",
+    ),
+    (
+        "--disable-backgrounding-occluded-windows",
+        "nobody looks at any of the pages",
+    ),
+    (
+        "--disable-renderer-backgrounding",
+        "nobody looks at any of the pages",
+    ),
+    ("--mute-audio", "nobody listens"),
     ("--password-store=basic", "no desktop keyring"),
     ("--use-mock-keychain", "no desktop keyring"),
     (
