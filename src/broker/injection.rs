@@ -46,7 +46,11 @@ pub fn inject(
         .iter()
         .filter(|lease| lease.is_open(now))
         .flat_map(|lease| &lease.cookies)
-        .filter(|cookie| cookie.delivery == Delivery::Wire && cookie.attributes.is_sent(&request))
+        .filter(|cookie| {
+            cookie.delivery == Delivery::Wire
+                && !cookie.is_cleared()
+                && cookie.attributes.is_sent(&request)
+        })
         .collect();
     if cookies.is_empty() {
         return None;

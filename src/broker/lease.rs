@@ -3,7 +3,10 @@
 //! The interceptor and the egress proxy hold the same [`Leases`]; closing one
 //! is a single store that every later decision sees. Time is an argument.
 
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{
+    Arc, OnceLock, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use url::{Host, Url};
 
@@ -28,6 +31,7 @@ pub struct LentCookie {
     pub delivery: Delivery,
     /// A site may rotate it; every lease of the credential shares the value.
     pub value: RwLock<Secret>,
+    cleared: AtomicBool,
 }
 
 /// An open window bound to one running session.
@@ -68,6 +72,7 @@ impl LentCookie {
             attributes,
             delivery,
             value: RwLock::new(value),
+            cleared: AtomicBool::new(false),
         }
     }
 
@@ -88,7 +93,19 @@ impl LentCookie {
         };
         let changed = *value != fresh;
         *value = fresh;
-        changed
+        self.cleared.swap(false, Ordering::AcqRel) || changed
+    }
+
+    /// The site took it away: it goes nowhere until it is set anew. Answers
+    /// whether that changed anything.
+    pub fn clear(&self) -> bool {
+        !self.cleared.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the site took it away.
+    #[must_use]
+    pub fn is_cleared(&self) -> bool {
+        self.cleared.load(Ordering::Acquire)
     }
 }
 

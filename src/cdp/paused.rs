@@ -26,9 +26,12 @@ pub struct Paused<'a> {
     /// Names the request in `Network` events.
     #[serde(borrow, default)]
     pub network_id: Option<Cow<'a, str>>,
-    /// Present when paused at the response; we never ask for that.
+    /// Present when paused at the response.
     #[serde(default)]
     pub response_status_code: Option<u16>,
+    /// Present when paused because it failed.
+    #[serde(borrow, default)]
+    pub response_error_reason: Option<Cow<'a, str>>,
 }
 
 /// A request in CDP's terms.
@@ -46,6 +49,26 @@ pub struct Request<'a> {
 }
 
 impl Paused<'_> {
+    /// Whether it was let go before and now has its answer, or failed.
+    pub const fn is_answered(&self) -> bool {
+        self.response_status_code.is_some() || self.response_error_reason.is_some()
+    }
+
+    /// Whether it is of a kind that takes no cookies along, whatever the jar
+    /// holds: a preflight, or a font from another origin. A `fetch` that asks
+    /// for none looks like any other.
+    /// Source: <https://fetch.spec.whatwg.org/#cors-preflight-fetch>,
+    /// <https://drafts.csswg.org/css-fonts/#font-fetching-requirements>.
+    pub fn is_anonymous(&self) -> bool {
+        let preflight = self.request.method == "OPTIONS"
+            && self.header("access-control-request-method").is_some();
+        let elsewhere = || {
+            let from = self.header("origin")?;
+            Some(self.url()?.origin().ascii_serialization() != from)
+        };
+        preflight || self.resource_type == "Font" && elsewhere().unwrap_or(false)
+    }
+
     /// What the page wants it for; `is_main` says whether the frame is the top
     /// of its page.
     pub fn destination(&self, is_main: bool) -> Destination {

@@ -43,6 +43,7 @@ use crate::{
     clock::Clock,
     model::{action::ConnectAction, id::DelegationId, scope::Scope, time::Now},
 };
+pub use registry::Bar;
 use registry::Registry;
 
 /// What the proxy allows at most.
@@ -194,6 +195,14 @@ impl Listener {
         self.registry
             .cut(|exchange| matches(exchange.endpoint()))
             .await
+    }
+
+    /// Refuses new connections to the endpoints of `scope` until the bar is
+    /// dropped, whatever else permits them: a window is being closed, and what
+    /// was under way with its cookies must not find another way out.
+    #[must_use]
+    pub fn bar(&self, scope: Scope) -> Bar {
+        self.registry.bar(scope)
     }
 
     /// Cuts what goes to an endpoint of `scope`, as [`Self::cut`] does.

@@ -19,6 +19,7 @@ use crate::{
     model::{
         action::{ConnectAction, Refusal, Rule},
         origin::Scheme,
+        scope::Scope,
     },
     policy::{Decision, decide_connect, decide_connect_as},
 };
@@ -35,6 +36,15 @@ struct State {
     stage: Stage,
     next: u64,
     open: HashMap<u64, Weak<Exchange>>,
+    /// Scopes of windows that are being closed.
+    barred: HashMap<u64, Scope>,
+}
+
+/// Keeps new connections from the endpoints of a scope while it lives.
+#[derive(Debug)]
+pub struct Bar {
+    registry: Arc<Registry>,
+    id: u64,
 }
 
 #[derive(Debug)]
@@ -53,6 +63,7 @@ impl Registry {
                 stage: Stage::Waiting,
                 next: 0,
                 open: HashMap::new(),
+                barred: HashMap::new(),
             }),
             fallback,
         }
@@ -71,6 +82,18 @@ impl Registry {
     /// From here on nothing is admitted.
     pub(super) fn close(&self) {
         self.state().stage = Stage::Closed;
+    }
+
+    /// Admits nothing to these endpoints until the bar is dropped.
+    pub(super) fn bar(self: &Arc<Self>, scope: Scope) -> Bar {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.barred.insert(id, scope);
+        Bar {
+            registry: self.clone(),
+            id,
+        }
     }
 
     /// Decides a connection and enters it. `scheme` is known for a request in
@@ -94,6 +117,11 @@ impl Registry {
                 return Err(Refusal::new(rule, what));
             }
         };
+        let barred = |scope: &Scope| scope.covers_endpoint(&to.host, to.port);
+        if state.barred.values().any(barred) {
+            let what = format!("a connection to {}:{}", to.host, to.port);
+            return Err(Refusal::new(Rule::WindowClosed, what));
+        }
         let now = gate.clock.now();
         let decision = match scheme {
             Some(scheme) => decide_connect_as(scheme, &to, &gate.leases, now),
@@ -167,5 +195,11 @@ impl Registry {
             Ok(state) => state,
             Err(poisoned) => poisoned.into_inner(),
         }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.registry.state().barred.remove(&self.id);
     }
 }

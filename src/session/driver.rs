@@ -30,7 +30,7 @@ use crate::{
     },
     cdp::hub::{ClientId, Hub, Output, Setup, Tenant},
     clock::Clock,
-    egress::Listener,
+    egress::{Bar, Listener},
     model::{
         delegation::CloseReason,
         id::{DelegationId, SessionId},
@@ -120,6 +120,7 @@ struct Driver {
     connections: HashMap<ClientId, Connection>,
     fences: HashMap<u64, oneshot::Sender<()>>,
     fence: u64,
+    closing: HashMap<u64, Closing>,
     ready: Option<oneshot::Sender<()>>,
     durable: mpsc::UnboundedSender<(String, bool)>,
     idle_since: Instant,
@@ -133,6 +134,12 @@ struct Bound {
     grace: Duration,
     events: mpsc::UnboundedSender<SessionEvent>,
     had_lease: bool,
+}
+
+/// A lease that is being closed.
+struct Closing {
+    answer: Option<oneshot::Sender<()>>,
+    bar: Bar,
 }
 
 struct Connection {
@@ -179,6 +186,7 @@ pub(crate) async fn start(
         connections: HashMap::new(),
         fences: HashMap::new(),
         fence: 0,
+        closing: HashMap::new(),
         ready: Some(ready),
         durable,
         idle_since: Instant::now(),
@@ -312,8 +320,7 @@ impl Driver {
                 self.hub.lease_added(now);
             }
             Order::LeaseClosed(delegation, answer) => {
-                self.close_lease(delegation).await;
-                self.fence(answer);
+                self.close_lease(delegation, Some(answer)).await;
                 self.end_if_done(now);
             }
             Order::End(..) => {}
@@ -321,18 +328,22 @@ impl Driver {
     }
 
     /// The lease is closed already: nothing new is lent. This takes away what
-    /// is under way.
-    async fn close_lease(&mut self, delegation: DelegationId) {
+    /// is under way, and answers when none of it can leave any more.
+    async fn close_lease(&mut self, delegation: DelegationId, answer: Option<oneshot::Sender<()>>) {
         let Some(bound) = &self.bound else {
             return;
         };
         let lease = bound
             .leases
             .find(|lease| (lease.delegation == delegation).then(|| lease.clone()));
-        if let Some(lease) = lease {
-            self.listener.cut_scope(&lease.scope).await;
-        }
-        self.hub.lease_closed(delegation);
+        let Some(lease) = lease else {
+            return;
+        };
+        let bar = self.listener.bar(lease.scope.clone());
+        self.listener.cut_scope(&lease.scope).await;
+        self.fence += 1;
+        self.closing.insert(self.fence, Closing { answer, bar });
+        self.hub.drain(delegation, self.fence, self.clock.now());
     }
 
     fn fence(&mut self, answer: oneshot::Sender<()>) {
@@ -394,6 +405,27 @@ impl Driver {
                 Output::Flushed { token } => {
                     if let Some(answer) = self.fences.remove(&token) {
                         answer.send(()).ok();
+                    }
+                }
+                Output::Drained { token, whole: true } => {
+                    if let Some(Closing { answer, bar }) = self.closing.remove(&token) {
+                        drop(bar);
+                        answer.and_then(|answer| answer.send(()).ok());
+                    }
+                }
+                Output::Drained {
+                    token,
+                    whole: false,
+                } => {
+                    // The bar stays: what is under way can reach nothing.
+                    tracing::warn!(
+                        "requests of a closed window did not end; its endpoints stay closed until they do"
+                    );
+                    if let Some(closing) = self.closing.get_mut(&token) {
+                        closing
+                            .answer
+                            .take()
+                            .and_then(|answer| answer.send(()).ok());
                     }
                 }
                 Output::Rotated {
@@ -468,7 +500,7 @@ impl Driver {
             }
         });
         for delegation in over {
-            self.close_lease(delegation).await;
+            self.close_lease(delegation, None).await;
         }
         self.end_if_done(now);
     }

@@ -9,19 +9,20 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
-use http_body_util::{BodyExt as _, Full};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Frame, Incoming},
     header::{self, HeaderValue},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify, time};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{handshake::derive_accept_key, protocol::Role},
@@ -39,8 +40,13 @@ pub struct Hit {
     pub body: Bytes,
 }
 
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 type Routes = dyn Fn(&Hit) -> Reply + Send + Sync;
+
+/// Longest time to wait for a request.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Between two pieces of an endless answer.
+const PACE: Duration = Duration::from_millis(20);
 
 /// An HTTP server that remembers each request. A WebSocket handshake on any
 /// path is a hit too, and what is then sent is echoed.
@@ -54,8 +60,23 @@ pub struct Canary {
 #[derive(Debug, Default)]
 struct Seen {
     hits: Mutex<Vec<Hit>>,
+    came: Notify,
     connections: AtomicUsize,
+    /// Sockets and endless answers that are open.
+    open: Mutex<Vec<(usize, Hit)>>,
+    next: AtomicUsize,
 }
+
+/// Marks an answer that does not end by itself.
+#[derive(Debug, Clone, Copy)]
+struct Endless;
+
+/// Marks an answer that is held back.
+#[derive(Debug, Clone, Copy)]
+struct After(Duration);
+
+/// Counts a socket or endless answer for as long as it lives.
+struct Open(Arc<Seen>, usize);
 
 /// Counts connections to a port and closes each.
 #[derive(Debug)]
@@ -74,6 +95,18 @@ impl Hit {
             .get(name)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
+    }
+
+    /// Method, host, path and query.
+    pub fn line(&self) -> String {
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        format!(
+            "{} {}{}{mark}{}",
+            self.method,
+            self.header("host"),
+            self.path,
+            self.query
+        )
     }
 
     /// The value of a cookie that arrived.
@@ -145,6 +178,52 @@ impl Canary {
         hits
     }
 
+    /// Waits until what came so far is enough.
+    pub async fn until(&self, enough: impl Fn(&[Hit]) -> bool) -> Vec<Hit> {
+        self.try_until(enough).await.unwrap_or_else(|| {
+            let came: Vec<String> = self.hits().iter().map(Hit::line).collect();
+            panic!("not what was waited for within {LIMIT:?}: {came:#?}")
+        })
+    }
+
+    /// The same; none if it never was enough.
+    pub async fn try_until(&self, enough: impl Fn(&[Hit]) -> bool) -> Option<Vec<Hit>> {
+        let waiting = async {
+            loop {
+                let came = self.seen.came.notified();
+                let hits = self.hits();
+                if enough(&hits) {
+                    return hits;
+                }
+                came.await;
+            }
+        };
+        time::timeout(LIMIT, waiting).await.ok()
+    }
+
+    /// `WebSocket`s and endless answers that are open.
+    pub fn open(&self) -> Vec<Hit> {
+        let open = self.seen.open.lock().unwrap();
+        open.iter().map(|(_, hit)| hit.clone()).collect()
+    }
+
+    /// Waits until no such `WebSocket` or endless answer is open.
+    pub async fn until_closed(&self, which: impl Fn(&Hit) -> bool) {
+        let waiting = async {
+            loop {
+                let came = self.seen.came.notified();
+                if !self.open().iter().any(&which) {
+                    return;
+                }
+                came.await;
+            }
+        };
+        time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| {
+            let open: Vec<String> = self.open().iter().map(Hit::line).collect();
+            panic!("still open after {LIMIT:?}: {open:#?}")
+        });
+    }
+
     /// Connections so far, whether or not a request came over them.
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
@@ -154,6 +233,23 @@ impl Canary {
     pub fn reset(&self) {
         self.seen.hits.lock().unwrap().clear();
         self.seen.connections.store(0, Ordering::SeqCst);
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn new(seen: &Arc<Seen>, hit: Hit) -> Self {
+        let id = seen.next.fetch_add(1, Ordering::SeqCst);
+        seen.open.lock().unwrap().push((id, hit));
+        Self(Arc::clone(seen), id)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.lock().unwrap().retain(|(id, _)| *id != self.1);
+        self.0.came.notify_waiters();
     }
 }
 
@@ -195,7 +291,25 @@ pub fn text(body: impl Into<Bytes>) -> Reply {
 
 /// Any media type.
 pub fn typed(media: &'static str, body: impl Into<Bytes>) -> Reply {
-    with(Response::new(Full::new(body.into())), "content-type", media)
+    let body = Full::new(body.into()).boxed_unsync();
+    with(Response::new(body), "content-type", media)
+}
+
+/// Sends `piece` again and again until the client is gone.
+pub fn endless(media: &'static str, piece: &'static str) -> Reply {
+    let pieces = stream::unfold((), move |()| async move {
+        time::sleep(PACE).await;
+        Some((Ok(Frame::data(Bytes::from(piece))), ()))
+    });
+    let mut reply = Response::new(StreamBody::new(pieces).boxed_unsync());
+    reply.extensions_mut().insert(Endless);
+    with(reply, "content-type", media)
+}
+
+/// The reply, held back for a while.
+pub fn after(delay: Duration, mut reply: Reply) -> Reply {
+    reply.extensions_mut().insert(After(delay));
+    reply
 }
 
 /// A file to download.
@@ -273,10 +387,27 @@ async fn answer(
             .unwrap_or_default(),
     };
     seen.hits.lock().unwrap().push(hit.clone());
+    seen.came.notify_waiters();
     let (Some(key), Some(upgrade)) = (key, upgrade) else {
-        return Ok(routes(&hit));
+        let reply = routes(&hit);
+        if let Some(After(delay)) = reply.extensions().get() {
+            time::sleep(*delay).await;
+        }
+        if reply.extensions().get::<Endless>().is_none() {
+            return Ok(reply);
+        }
+        // Held for as long as the answer is being sent.
+        let open = Open::new(&seen, hit);
+        return Ok(reply.map(|body| {
+            body.map_frame(move |frame| {
+                let _open = &open;
+                frame
+            })
+            .boxed_unsync()
+        }));
     };
     tokio::spawn(async move {
+        let _open = Open::new(&seen, hit);
         if let Ok(upgraded) = upgrade.await {
             let io = TokioIo::new(upgraded);
             echo(WebSocketStream::from_raw_socket(io, Role::Server, None).await).await;
@@ -284,7 +415,7 @@ async fn answer(
     });
     let reply = status(
         StatusCode::SWITCHING_PROTOCOLS,
-        Response::new(Full::default()),
+        Response::new(Full::default().boxed_unsync()),
     );
     let reply = with(with(reply, "connection", "upgrade"), "upgrade", "websocket");
     Ok(with(

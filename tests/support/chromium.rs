@@ -3,6 +3,7 @@
 
 use std::{
     os::unix::{fs::chown, process::CommandExt as _},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -41,10 +42,20 @@ pub struct PlainChromium {
 impl PlainChromium {
     /// The headless shell on a profile of its own.
     pub fn start() -> Self {
+        Self::start_as(&tools::headless_shell(), &[])
+    }
+
+    /// This browser, with further switches.
+    pub fn start_as(browser: &Path, switches: &[&str]) -> Self {
         let profile = TempDir::new().unwrap();
-        let mut command = Command::new(tools::headless_shell());
+        let mut command = Command::new(browser);
         command
-            .args(["--remote-debugging-port=0", "--no-first-run"])
+            .args([
+                "--headless=new",
+                "--remote-debugging-port=0",
+                "--no-first-run",
+            ])
+            .args(switches)
             // Containers that run tests often have no user namespaces; only the
             // test's own pages are opened here.
             .arg("--no-sandbox")

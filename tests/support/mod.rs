@@ -16,6 +16,7 @@
 pub mod api;
 pub mod broker;
 pub mod canary;
+pub mod cdp;
 pub mod chromium;
 pub mod django;
 pub mod node;

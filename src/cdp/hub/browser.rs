@@ -135,6 +135,8 @@ impl Hub {
             },
             (Call::FirstPage, Ok(_)) => self.out.push_back(Output::Warm),
             (Call::Fence(token), _) => self.out.push_back(Output::Flushed { token }),
+            (Call::Emptied(token), _) => self.emptied(token, now),
+            (Call::Cleared(network), _) => self.cleared(&network),
             (Call::Attach(attach), result) => {
                 self.attached(attach, result.as_ref().map_err(Clone::clone), now);
             }
@@ -144,12 +146,7 @@ impl Hub {
                     .and_then(Value::as_str)
                     .map(Into::into);
                 match id {
-                    Some(id) => {
-                        if let Some(target) = self.targets.get_mut(&id) {
-                            target.told = true;
-                        }
-                        self.created(to, &id, now);
-                    }
+                    Some(id) => self.created(to, &id, now),
                     None => self.refuse(
                         &to,
                         envelope::Code::Server,
@@ -241,6 +238,8 @@ impl Hub {
                 | "Network.responseReceived"
                 | "Network.loadingFailed"
                 | "Network.loadingFinished"
+                | "Network.webSocketCreated"
+                | "Network.webSocketClosed"
                 | "Target.attachedToTarget"
                 | "Target.detachedFromTarget"
         );
@@ -271,7 +270,12 @@ impl Hub {
                 };
                 self.record(Actor::Page, event, now).ok();
             }
+            "Network.webSocketCreated" => {
+                self.socket_opened(session, &text("requestId"), &text("url"), now);
+            }
+            "Network.webSocketClosed" => self.request_over(&text("requestId"), now),
             "Network.loadingFailed" => {
+                self.request_over(&text("requestId"), now);
                 self.causes.forget(&text("requestId"));
                 self.hops.remove(&text("requestId"));
                 let event = Event::Outcome {
@@ -282,6 +286,7 @@ impl Hub {
                 self.record(Actor::Page, event, now).ok();
             }
             "Network.loadingFinished" => {
+                self.request_over(&text("requestId"), now);
                 self.causes.forget(&text("requestId"));
                 self.hops.remove(&text("requestId"));
             }

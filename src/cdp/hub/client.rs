@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     AutoAttach, Call, CdpSession, Client, ClientId, Hub, Output, Owner, Pending, ReplyTo, detail,
-    filter::Filter, targets::page_of,
+    filter::Filter,
+    targets::{Told, page_of},
 };
 use crate::{
     cdp::{
@@ -364,7 +365,7 @@ impl Hub {
     fn told(&mut self, place: &Place) {
         if let Place::Target(id) = place {
             if let Some(target) = self.targets.get_mut(id) {
-                target.told = true;
+                target.told = Told::Next;
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{Call, Hub, Journal, Output};
 use crate::{
@@ -35,7 +36,7 @@ impl Hub {
         let mut params = Vec::new();
         tenant.leases.each(|lease| {
             if lease.is_open(now) {
-                for cookie in jar_cookies(lease) {
+                for cookie in jar_cookies(lease).filter(|cookie| !cookie.is_cleared()) {
                     params.push(cookie_param(
                         &cookie.attributes,
                         cookie.value().expose(),
@@ -48,7 +49,7 @@ impl Hub {
     }
 
     /// Takes the jar-delivered cookies of a closed lease out again.
-    pub fn lease_closed(&mut self, delegation: DelegationId) {
+    pub(super) fn empty_jar_of(&mut self, delegation: DelegationId) {
         let Some(tenant) = &self.tenant else {
             return;
         };
@@ -71,6 +72,12 @@ impl Hub {
             .and_then(Value::as_str)
             .unwrap_or_default();
         let url = self.next_hop(request);
+        let found = self.read_set_cookies(params, url.as_ref(), now);
+        let commands = self.clear_cookies(&found, request);
+        self.headers_known(request, commands);
+    }
+
+    fn read_set_cookies(&mut self, params: &Value, url: Option<&Url>, now: Now) -> Vec<JarCookie> {
         let set_cookie = params
             .get("headers")
             .and_then(Value::as_object)
@@ -81,19 +88,19 @@ impl Hub {
             })
             .and_then(|(_, value)| value.as_str());
         let (Some(url), Some(set_cookie), Some(tenant)) = (url, set_cookie, &self.tenant) else {
-            return;
+            return Vec::new();
         };
         let partition = params
             .get("cookiePartitionKey")
             .and_then(|key| serde_json::from_value::<PartitionKey>(key.clone()).ok());
         let response = Response {
-            url: &url,
+            url,
             set_cookie,
             partition: partition.as_ref(),
             at: now.wall,
         };
         let found = read_response(&response, &tenant.leases);
-        let stale: Vec<Value> = found.shadowing.iter().flat_map(expired).collect();
+        let mut stale = found.shadowing;
         let mut events = Vec::new();
         for rotation in found.rotations {
             let cookie = rotation.cookie;
@@ -101,13 +108,18 @@ impl Hub {
                 Change::Rotated(value, attributes) => (Some(value), attributes, "rotated"),
                 Change::Cleared => (None, cookie.attributes.clone(), "cleared"),
             };
-            if let Some(value) = &value {
-                let old = cookie.value();
-                if !cookie.rotate(value.clone()) {
-                    continue;
-                }
-                self.retired.push(old);
+            if cookie.delivery == Delivery::Wire {
+                stale.push(jar_name(&cookie.attributes));
             }
+            let old = cookie.value();
+            let changed = match &value {
+                Some(value) => cookie.rotate(value.clone()),
+                None => cookie.clear(),
+            };
+            if !changed {
+                continue;
+            }
+            self.retired.push(old);
             events.push(Event::Rotation {
                 cookie: cookie_trace(&cookie, tenant.journal.as_ref()),
                 what: what.to_owned(),
@@ -124,7 +136,26 @@ impl Hub {
         for event in events {
             self.record(Actor::Page, event, now).ok();
         }
-        self.set_cookies(stale);
+        stale
+    }
+
+    /// Takes cookies that a response set out of the jars; answers by how many
+    /// commands.
+    fn clear_cookies(&mut self, stale: &[JarCookie], request: &str) -> usize {
+        let contexts = self.contexts.clone();
+        let mut commands = 0;
+        for context in &contexts {
+            for cookie in stale.iter().flat_map(expired) {
+                commands += 1;
+                self.ask(
+                    "Storage.setCookies",
+                    json!({"cookies": [cookie], "browserContextId": context}),
+                    None,
+                    Call::Cleared(request.to_owned()),
+                );
+            }
+        }
+        commands
     }
 
     fn set_cookies(&mut self, cookies: Vec<Value>) {

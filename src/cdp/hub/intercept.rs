@@ -17,6 +17,7 @@ use crate::{
     model::{
         action::{Destination, Refusal, RequestAction, Rule, is_safe_method},
         cookie::{PartitionKey, SiteContext},
+        id::DelegationId,
         origin::Origin,
         secret::Secret,
         time::Now,
@@ -69,17 +70,21 @@ impl Hub {
                 return;
             }
         };
-        let Some(tenant) = self.tenant.as_ref().filter(|_| !self.ended) else {
+        if paused.is_answered() {
+            self.response_paused(&paused, now);
+            return;
+        }
+        if self.tenant.is_none() || self.ended {
             self.block(&paused);
             return;
-        };
+        }
         let Some(url) = paused.url() else {
             self.block(&paused);
             return;
         };
         if matches!(url.scheme(), "data" | "blob") {
             // No bytes leave the browser for these.
-            self.proceed(&paused, None);
+            self.proceed(&paused, None, Vec::new());
             return;
         }
         let frame = paused.frame_id.as_deref().unwrap_or_default();
@@ -88,6 +93,9 @@ impl Hub {
             .get(frame)
             .is_some_and(|target| target.kind == "page");
         let destination = paused.destination(is_main);
+        if destination == Destination::Page {
+            self.follow_told(&paused);
+        }
         let cause = self.cause(&paused, &url, destination);
         let site = cause.unwrap_or(SiteContext::CrossSite);
         let top = match destination {
@@ -104,6 +112,12 @@ impl Hub {
             destination,
             site,
             partition,
+        };
+        if self.hold_back(&action, params) {
+            return;
+        }
+        let Some(tenant) = &self.tenant else {
+            return;
         };
         match decide_request(&action, &tenant.leases, now) {
             Decision::Deny(refusal) => self.deny(&paused, &action, refusal, now),
@@ -149,7 +163,11 @@ impl Hub {
             .as_ref()
             .map(Secret::expose)
             .or(paused.header("cookie"));
-        let injection = inject(permit, action, own, now);
+        let injection = if paused.is_anonymous() {
+            None
+        } else {
+            inject(permit, action, own, now)
+        };
         if let Some(injection) = &injection {
             let cookies = self.cookie_traces(&injection.cookies);
             if self
@@ -173,8 +191,20 @@ impl Hub {
                 .or_default()
                 .push_back(action.url.clone());
         }
+        let wire: Vec<DelegationId> = permit
+            .lending()
+            .iter()
+            .filter(|lease| {
+                let carried = injection.iter().flat_map(|injection| &injection.cookies);
+                carried
+                    .into_iter()
+                    .any(|lent| lease.cookies.iter().any(|own| Arc::ptr_eq(own, lent)))
+            })
+            .map(|lease| lease.delegation)
+            .collect();
+        let lent = self.carried(action, &wire, now);
         let header = injection.map(|injection| injection.header).or(stripped);
-        self.proceed(paused, header.as_ref().map(Secret::expose));
+        self.proceed(paused, header.as_ref().map(Secret::expose), lent);
     }
 
     fn deny(&mut self, paused: &Paused<'_>, action: &RequestAction, refusal: Refusal, now: Now) {
@@ -226,11 +256,18 @@ impl Hub {
         );
     }
 
-    /// Lets a request go, with another `Cookie` header if there is one.
+    /// Lets a request go, with another `Cookie` header if there is one, and with
+    /// what these leases lend.
     ///
     /// Chromium takes a header list whole, so the request's own are repeated.
-    fn proceed(&mut self, paused: &Paused<'_>, cookie: Option<&str>) {
+    fn proceed(&mut self, paused: &Paused<'_>, cookie: Option<&str>, lent: Vec<DelegationId>) {
         let mut params = json!({"requestId": paused.request_id});
+        if !lent.is_empty() {
+            if let Some(params) = params.as_object_mut() {
+                params.insert("interceptResponse".to_owned(), true.into());
+            }
+            self.took_off(paused, lent);
+        }
         if let (Some(cookie), Some(params)) = (cookie, params.as_object_mut()) {
             let mut headers: Vec<Value> = paused
                 .request
@@ -263,7 +300,7 @@ impl Hub {
     }
 }
 
-fn network_id(paused: &Paused<'_>) -> String {
+pub(super) fn network_id(paused: &Paused<'_>) -> String {
     paused
         .network_id
         .as_deref()

@@ -17,6 +17,7 @@ mod client;
 mod credentials;
 mod detail;
 mod filter;
+mod flights;
 mod intercept;
 mod notice;
 mod site;
@@ -123,6 +124,14 @@ pub enum Output {
         /// What `flush` was called with.
         token: u64,
     },
+    /// Nothing that carries what a closed lease lent is under way any more.
+    Drained {
+        /// What [`Hub::drain`] was called with.
+        token: u64,
+        /// `false`: some of it still was after the longest wait; the token comes
+        /// again when nothing is.
+        whole: bool,
+    },
     /// A site set a lent cookie anew (or took it away).
     Rotated {
         /// Which.
@@ -156,6 +165,7 @@ pub struct Hub {
     paused: HashMap<String, intercept::Waiting>,
     /// Who caused requests.
     causes: site::Causes,
+    flights: flights::Flights,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
     out: VecDeque<Output>,
@@ -237,6 +247,10 @@ enum Call {
     FirstPage,
     /// A fence: everything before it is done.
     Fence(u64),
+    /// A fence of a drain.
+    Emptied(u64),
+    /// A cookie that the response to this request set is out of the jar.
+    Cleared(String),
     /// `Target.attachToTarget` for a client.
     Attach(attach::Attach),
     /// `Target.createTarget` for a client.
@@ -291,6 +305,7 @@ impl Hub {
             barriers: HashMap::new(),
             paused: HashMap::new(),
             causes: site::Causes::default(),
+            flights: flights::Flights::default(),
             hops: HashMap::new(),
             out: VecDeque::new(),
             ended: false,

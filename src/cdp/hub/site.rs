@@ -12,7 +12,11 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Hub, targets::Target};
+use super::{
+    Hub,
+    intercept::network_id,
+    targets::{Target, Told},
+};
 use crate::{
     cdp::paused::Paused,
     model::{
@@ -115,7 +119,8 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] is due next, on the boot clock.
     pub fn deadline(&self) -> Option<BootTime> {
-        self.causes.deadline()
+        let (causes, flights) = (self.causes.deadline(), self.flights.deadline());
+        causes.into_iter().chain(flights).min()
     }
 
     /// Decides what has waited long enough.
@@ -123,6 +128,7 @@ impl Hub {
         for params in self.causes.late(now) {
             self.decide(&params, super::intercept::Stage::Waited, now);
         }
+        self.flights_late(now);
     }
 
     /// Who caused a request, where that is known already.
@@ -163,11 +169,24 @@ impl Hub {
         }
     }
 
+    /// The first request of a page that was told to go somewhere is the one.
+    pub(super) fn follow_told(&mut self, paused: &Paused<'_>) {
+        let frame = paused.frame_id.as_deref().unwrap_or_default();
+        if let Some(target) = self.targets.get_mut(frame) {
+            if target.told == Told::Next {
+                target.told = Told::By(network_id(paused).into());
+            }
+        }
+    }
+
     /// As when a person types an address, nobody's site caused what the agent
     /// told the page to do.
     fn cause_of_page(&self, paused: &Paused<'_>, url: &Url) -> SiteContext {
         let frame = paused.frame_id.as_deref().unwrap_or_default();
-        let told = self.targets.get(frame).is_some_and(|target| target.told);
+        let told = self
+            .targets
+            .get(frame)
+            .is_some_and(|target| target.told == Told::By(network_id(paused).into()));
         match self.page_of_frame(frame).filter(|_| !told) {
             None => SiteContext::SameSite,
             Some(from) if is_same_site(from, url) => SiteContext::SameSite,

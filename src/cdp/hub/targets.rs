@@ -26,10 +26,19 @@ pub(super) struct Target {
     pub(super) held: bool,
     /// Clients that asked to set it up before it runs.
     pub(super) waiting: BTreeSet<ClientId>,
-    /// The agent told it to go somewhere.
-    pub(super) told: bool,
+    pub(super) told: Told,
     /// Replies to `Target.createTarget` that wait for the attachment.
     pub(super) created: Vec<ReplyTo>,
+}
+
+/// Whether the agent told a page to go somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Told {
+    No,
+    /// Its next request to go somewhere is the agent's doing.
+    Next,
+    /// This request is, at all its hops.
+    By(Box<str>),
 }
 
 #[derive(Deserialize)]
@@ -135,6 +144,11 @@ impl Hub {
             target.info = value.clone();
             ("Target.targetInfoChanged", moved)
         } else {
+            // Only the agent opens a page that no other opened.
+            let told = match info.opener_id {
+                None => Told::Next,
+                Some(_) => Told::No,
+            };
             let target = Target {
                 info: value.clone(),
                 kind: info.kind.clone(),
@@ -143,7 +157,7 @@ impl Hub {
                 broker: None,
                 held: false,
                 waiting: BTreeSet::new(),
-                told: false,
+                told,
                 created: Vec::new(),
             };
             self.targets.insert(id.clone(), target);
@@ -151,7 +165,9 @@ impl Hub {
         };
         if moved && info.kind == "page" {
             if let Some(target) = self.targets.get_mut(&id) {
-                target.told = false;
+                if target.told == Told::Next {
+                    target.told = Told::No;
+                }
             }
             let url = url.map_or_else(|| "about:blank".to_owned(), |url| redacted_url(&url));
             let event = Event::Navigation {
@@ -189,6 +205,7 @@ impl Hub {
 
     fn target_gone(&mut self, event: &str, id: &str, params: &Value, now: Now) {
         let crashed = event == "Target.targetCrashed";
+        self.lost(id);
         let target = if crashed {
             None
         } else {
@@ -270,7 +287,7 @@ impl Hub {
         let nested = parent.is_some();
         match self.targets.get_mut(&id) {
             // An attachment that a client's command asked for: its reply tells.
-            Some(target) if target.broker.is_some() => return,
+            Some(target) if target.broker.is_some() && !attached.waiting_for_debugger => return,
             Some(target) => {
                 target.broker = Some(session.clone());
                 target.held = attached.waiting_for_debugger;

@@ -457,7 +457,8 @@ fn jar_cookies_are_put_in_and_taken_out() {
     let set = find(&asked, "Storage.setCookies");
     assert_eq!(set["params"]["browserContextId"], "OWN");
     assert_eq!(set["params"]["cookies"][0]["expires"], 100);
-    world.hub.lease_closed(world.lease.delegation);
+    let now = world.now;
+    world.hub.drain(world.lease.delegation, 1, now);
     let (_, asked) = world.split();
     assert_eq!(
         find(&asked, "Storage.setCookies")["params"]["cookies"][0]["expires"],

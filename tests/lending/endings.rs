@@ -1,0 +1,188 @@
+//! When a window is said to be closed it is: no request that carries what was
+//! lent arrives at the site after the answer, whatever was under way.
+
+use std::path::Path;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    site,
+    stage::{self, Cookie, Lender},
+    support::{
+        api::Session,
+        broker::Broker,
+        canary::{Canary, Hit},
+        cdp::{Cdp, Page},
+    },
+};
+
+/// Every window lends a pair of its own, so that one session sees many close.
+struct Window {
+    delegation: String,
+    wire: Cookie,
+    jar: Cookie,
+}
+
+struct Busy {
+    site: Canary,
+    lender: Lender,
+    session: Session,
+    page: Page,
+    windows: Vec<Window>,
+    _cdp: Cdp,
+}
+
+impl Busy {
+    async fn start(broker: &Broker, rounds: usize, window: &str) -> Self {
+        let site = site::start().await;
+        let a = site.origin_as("a.localhost");
+        let scope = stage::scope(&site, &["a.localhost"]);
+        let cookie = |name: String| {
+            let value = format!("{name}-{}", Uuid::new_v4());
+            Cookie::new(name.leak(), value.leak(), "a.localhost").same_site("Lax")
+        };
+        let pairs: Vec<(Cookie, Cookie)> = (0..rounds)
+            .map(|n| (cookie(format!("wire{n}")), cookie(format!("jar{n}"))))
+            .collect();
+        let all: Vec<Cookie> = pairs.iter().flat_map(|(wire, jar)| [*wire, *jar]).collect();
+        let lender = Lender::new(broker, &all).await;
+        // Keeps the origin in scope when all else is over.
+        let bare = lender.lend(&a, "wire", &[], &scope).await;
+        let mut windows = Vec::new();
+        for (wire, jar) in pairs {
+            let ask = json!({
+                "agent": lender.agent.id,
+                "purpose": "keep the desk busy",
+                "cookies": [
+                    { "name": wire.name, "origin": a, "delivery": "wire" },
+                    { "name": jar.name, "origin": a, "delivery": "jar" },
+                ],
+                "scope": scope,
+                "window": { "duration": window },
+            });
+            let made = lender.operator.post("/v1/delegations", &ask).await;
+            let delegation = made["id"].as_str().unwrap().to_owned();
+            lender.operator.approve(&delegation).await;
+            windows.push(Window {
+                delegation,
+                wire,
+                jar,
+            });
+        }
+        let bound: Vec<&str> = std::iter::once(&bare)
+            .chain(windows.iter().map(|window| &window.delegation))
+            .map(String::as_str)
+            .collect();
+        let (session, cdp) = lender.start(&bound).await;
+        let page = cdp.open(&format!("{a}/page/loops")).await;
+        Self {
+            site,
+            lender,
+            session,
+            page,
+            windows,
+            _cdp: cdp,
+        }
+    }
+
+    /// The next window to close, once everything is being done with it.
+    async fn next(&mut self) -> Window {
+        let window = self.windows.pop().unwrap();
+        self.page.until("window.socket?.readyState === 1").await;
+        self.site.reset();
+        self.page
+            .evaluate("document.getElementById('file').click(); window.socket.close()")
+            .await;
+        let wanted = [
+            ("/x/slow/window", &window.wire, 2),
+            ("/x/slow/worker", &window.wire, 2),
+            ("/x/slow/service", &window.wire, 2),
+            ("/x/socket/open", &window.jar, 1),
+            ("/x/endless/file", &window.wire, 1),
+        ];
+        let missing = |hits: &[Hit]| {
+            let carried = |path: &str, cookie: &Cookie| {
+                hits.iter()
+                    .filter(|hit| hit.path == path && hit.cookie(cookie.name) == Some(cookie.value))
+                    .count()
+            };
+            wanted
+                .iter()
+                .filter(|(path, cookie, times)| carried(path, cookie) < *times)
+                .map(|(path, ..)| *path)
+                .collect::<Vec<_>>()
+        };
+        let came = self.site.try_until(|hits| missing(hits).is_empty()).await;
+        assert!(
+            came.is_some(),
+            "never came with both cookies: {:?}; files: {:?}",
+            missing(&self.site.hits()),
+            self.site.hits_on("/x/endless/file")
+        );
+        self.page.until("window.socket?.readyState === 1").await;
+        assert!(self.site.open().len() >= 2);
+        window
+    }
+
+    /// What came with the window's credentials after `before` hits.
+    async fn late(&self, window: &Window, before: usize) -> Vec<String> {
+        // The page goes on: what was held back somewhere comes before this.
+        let mark = Uuid::new_v4();
+        let path = format!("/x/txt/{mark}");
+        self.page
+            .evaluate(&format!("fetch('{path}').then(() => 0, () => 0)"))
+            .await;
+        self.site
+            .until(|hits| hits.iter().any(|hit| hit.path == path))
+            .await;
+        carried(&self.site.hits()[before..], window)
+    }
+}
+
+fn carried(hits: &[Hit], window: &Window) -> Vec<String> {
+    hits.iter()
+        .filter(|hit| {
+            let header = hit.header("cookie");
+            header.contains(window.wire.value) || header.contains(window.jar.value)
+        })
+        .map(Hit::line)
+        .collect()
+}
+
+async fn revoke_while_busy(browser: &Path, rounds: usize) {
+    let broker = stage::broker(browser);
+    let mut busy = Busy::start(&broker, rounds, "10m").await;
+    let mut late = Vec::new();
+    for round in 0..rounds {
+        let window = busy.next().await;
+        let delegation = &window.delegation;
+        if round % 2 == 0 {
+            busy.lender.operator.revoke(delegation).await;
+        } else {
+            let path = format!("/v1/delegations/{delegation}/complete");
+            broker
+                .agent(&busy.lender.agent.key)
+                .post(&path, &json!({}))
+                .await;
+        }
+        let before = busy.site.hits().len();
+        busy.site
+            .until_closed(|hit| !carried(std::slice::from_ref(hit), &window).is_empty())
+            .await;
+        let more = busy.late(&window, before).await;
+        late.extend(more.into_iter().map(|hit| format!("round {round}: {hit}")));
+    }
+    assert_eq!(late, Vec::<String>::new());
+    busy.lender.operator.end_session(&busy.session).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_lent_arrives_after_the_shells_window_closed() {
+    revoke_while_busy(&stage::browsers()[0], 25).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_lent_arrives_after_the_whole_browsers_window_closed() {
+    revoke_while_busy(&stage::browsers()[1], 25).await;
+}

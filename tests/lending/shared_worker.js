@@ -1,0 +1,2 @@
+fetch('/x/txt/shared-fetch');
+importScripts('/x/js/shared-import');

@@ -1,0 +1,3 @@
+fetch('/x/txt/worker-fetch');
+importScripts('/x/js/worker-import');
+new Worker('/x/js/nested-worker');
