@@ -49,6 +49,33 @@ async fn a_closed_lease_cuts_its_tunnels_and_no_others() {
 }
 
 #[tokio::test]
+async fn nothing_new_passes_a_bar_though_a_lease_permits_it() {
+    let (barred, other) = (Canary::echo().await, Canary::echo().await);
+    let egress = Egress::new(hosts(&[]), limits());
+    let scope = |canary: &Canary| origins(&[format!("http://{}", canary.address)]);
+    let leases = vec![lease(scope(&barred), HOUR), lease(scope(&other), HOUR)];
+    let session = Session::over(&egress, leases).await;
+    let to = barred.address.to_string();
+
+    let closing = || serde_json::from_value(scope(&barred)).unwrap();
+    let (first, second) = (
+        session.listener.bar(closing()),
+        session.listener.bar(closing()),
+    );
+    assert_eq!(session.connect(&to).await.status, 403);
+    assert_eq!(session.book.rules(), [Rule::WindowClosed]);
+    let mut elsewhere = session.connect(&other.address.to_string()).await;
+    echoes(&mut elsewhere.socket, b"x").await;
+    drop(first);
+    assert_eq!(session.connect(&to).await.status, 403);
+    assert_eq!(barred.connections(), 0);
+
+    drop(second);
+    let mut reply = session.connect(&to).await;
+    echoes(&mut reply.socket, b"x").await;
+}
+
+#[tokio::test]
 async fn the_end_of_a_window_cuts_by_itself() {
     let canary = Canary::echo().await;
     let egress = Egress::new(hosts(&[]), limits());
