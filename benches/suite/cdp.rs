@@ -160,6 +160,17 @@ impl Cdp {
         begun.elapsed()
     }
 
+    /// Evaluates an expression, and waits for the promise that it makes.
+    pub async fn evaluate(&mut self, expression: &str) -> Value {
+        let params = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
+        let done = self.call("Runtime.evaluate", params).await;
+        assert!(
+            done.get("exceptionDetails").is_none(),
+            "{expression}: {done}"
+        );
+        done["result"]["value"].clone()
+    }
+
     /// Counts events of one kind until there are so many.
     pub async fn until_events(&mut self, method: &str, count: usize) {
         let mut seen = 0;

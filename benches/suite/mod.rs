@@ -23,6 +23,7 @@ pub mod idle;
 pub mod lease;
 pub mod pages;
 pub mod relay;
+pub mod revoke;
 pub mod start;
 pub mod streams;
 pub mod table;
@@ -62,6 +63,7 @@ pub const BROKER: &[Group] = &[
     download::GROUP,
     streams::GROUP,
     idle::GROUP,
+    revoke::GROUP,
 ];
 
 impl Scale {
