@@ -608,3 +608,31 @@ async fn a_session_is_its_agents_and_its_token_opens_no_route() {
     assert_eq!(ended.json()["status"], "ended");
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_begins_with_the_name_of_who_asked_for_it() {
+    let broker = Running::start().await;
+    let (key, operator) = (broker.agent("one").await, broker.operator.clone());
+    let agents = broker
+        .call("GET", "/v1/agents", Some(&operator), None)
+        .await;
+    let agent = agents.json()["agents"][0]["id"].clone();
+    for (token, kind) in [(&key, "agent"), (&operator, "person")] {
+        let asked = json!({ "agent": agent });
+        let started = broker
+            .call("POST", "/v1/sessions", Some(token), Some(&asked))
+            .await;
+        assert_eq!(started.status, 201, "{}", started.text);
+        let path = started.headers["location"].to_str().unwrap();
+        broker.call("DELETE", path, Some(token), None).await;
+        let trace = started.json()["session"]["trace"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let path = format!("/v1/traces/{trace}/records");
+        let records = broker.call("GET", &path, Some(&operator), None).await;
+        let first: Value = serde_json::from_str(records.text.lines().next().unwrap()).unwrap();
+        assert_eq!(first["actor"]["kind"], kind, "{first}");
+    }
+    broker.stop().await;
+}

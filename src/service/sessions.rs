@@ -74,6 +74,7 @@ impl Service {
                 .start(StartSession {
                     session: session.id,
                     agent: agent.id,
+                    by: caller.into(),
                     leases,
                     recorder,
                     token_hash: token.hash(),

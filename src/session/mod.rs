@@ -55,6 +55,8 @@ pub struct StartSession {
     pub session: SessionId,
     /// For whom.
     pub agent: AgentId,
+    /// Who asked for it.
+    pub by: Actor,
     /// The windows that it begins with.
     pub leases: Vec<Arc<Lease>>,
     /// Its trace; the session writes the first and the last record.
@@ -194,8 +196,7 @@ impl Sessions {
         }
         first_records(
             &start.recorder,
-            start.session,
-            start.agent,
+            (start.by, start.session, start.agent),
             &leases,
             &handle.version,
         )
@@ -416,15 +417,14 @@ impl Link {
 
 fn first_records(
     recorder: &Recorder,
-    session: SessionId,
-    agent: AgentId,
+    (actor, session, agent): (Actor, SessionId, AgentId),
     leases: &Leases,
     browser: &str,
 ) -> Result<(), String> {
     let all = leases.all();
     let started = Draft {
         at: Clock.now().wall,
-        actor: Actor::Agent { id: agent },
+        actor,
         event: Event::SessionStarted {
             session,
             agent,
