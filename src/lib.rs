@@ -56,6 +56,9 @@
 //! - **A window never grows by itself.** It ends by wall time or boot time,
 //!   whichever comes first; after a reboot nothing approved before is live.
 //!   ([`model::delegation`])
+//! - **Closed means gone.** Whoever ends a window hears so once no request with
+//!   what it lent can leave any more, the browser's own repeats included.
+//!   ([`cdp::hub::Hub::drain`], [`egress::Listener::bar`])
 //! - **Record before release.** A write waits until its record is durable and
 //!   is then decided again. ([`cdp::hub::Hub::handle_durable`])
 //! - **Values never leave.** [`model::secret::Secret`] has no `Display` and no
