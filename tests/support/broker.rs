@@ -30,19 +30,29 @@ pub struct Broker {
     pub data_dir: PathBuf,
     /// What it said on standard output and standard error so far.
     pub log: Arc<Mutex<String>>,
-    child: Child,
+    child: Option<Child>,
     // Last: the folder goes when nothing uses it any more.
-    folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Broker {
     /// Starts it on a free port. `config` is TOML, put after the lines that
     /// this helper needs, so it may begin with tables only.
     pub fn start(config: &str) -> Self {
-        tools::headless_shell();
+        Self::start_in(Self::folder(), config)
+    }
+
+    /// An empty folder for a broker, whose data goes into `data` in it.
+    pub fn folder() -> TempDir {
         let folder = TempDir::new().unwrap();
         // Cells run as users of their own, who must be able to pass through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        folder
+    }
+
+    /// The same in a folder that may have been used before.
+    pub fn start_in(folder: TempDir, config: &str) -> Self {
+        tools::headless_shell();
         let data_dir = folder.path().join("data");
         let file = folder.path().join("hallpass.toml");
         fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{config}\n")).unwrap();
@@ -76,14 +86,33 @@ impl Broker {
             operator_token: token.trim().to_owned(),
             data_dir,
             log,
-            child,
-            folder,
+            child: Some(child),
+            folder: Some(folder),
         }
+    }
+
+    /// Kills it as a crash would, and waits until all that it had started is
+    /// gone by itself; answers its folder.
+    pub fn crash(mut self) -> TempDir {
+        let mut child = self.child.take().unwrap();
+        let mut below = process::descendants(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        below.extend(process::with_argument(&self.data_dir.display().to_string()));
+        let gone = process::until(END_LIMIT, || !below.iter().any(process::Known::is_running));
+        below.iter().for_each(process::Known::kill);
+        assert!(gone, "processes outlived a killed broker by {END_LIMIT:?}");
+        self.folder.take().unwrap()
+    }
+
+    /// Asks it to end, as `systemctl stop` does.
+    pub fn terminate(&self) {
+        process::terminate(self.pid());
     }
 
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().unwrap().id()
     }
 
     /// Its HTTP API, by the operator.
@@ -103,7 +132,7 @@ impl Broker {
             .arg("--data-dir")
             .arg(&self.data_dir)
             .arg("--config")
-            .arg(self.folder.path().join("hallpass.toml"))
+            .arg(self.data_dir.with_file_name("hallpass.toml"))
             .arg("--url")
             .arg(self.url.as_str())
             .stdin(Stdio::null())
@@ -144,8 +173,11 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let mut below = process::descendants(self.child.id());
-        let by_itself = process::end(&mut self.child, END_LIMIT);
+        let Some(child) = &mut self.child else {
+            return;
+        };
+        let mut below = process::descendants(child.id());
+        let by_itself = process::end(child, END_LIMIT);
         below.extend(process::with_argument(&self.data_dir.display().to_string()));
         process::until(END_LIMIT, || !below.iter().any(process::Known::is_running));
         let left: Vec<String> = below

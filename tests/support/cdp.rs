@@ -42,6 +42,8 @@ struct Inbox {
     events: Mutex<Vec<Value>>,
     /// Every byte that was received, for searches.
     heard: Mutex<String>,
+    /// The close frame's reason, once the connection has ended.
+    closed: Mutex<Option<String>>,
     came: Notify,
 }
 
@@ -64,12 +66,19 @@ impl Cdp {
         let reading = {
             let inbox = Arc::clone(&inbox);
             tokio::spawn(async move {
+                let mut reason = String::new();
                 while let Some(Ok(message)) = input.next().await {
-                    if let Message::Text(text) = message {
-                        inbox.take_in(&text);
+                    match message {
+                        Message::Text(text) => inbox.take_in(&text),
+                        Message::Close(Some(frame)) => {
+                            frame.reason.as_str().clone_into(&mut reason)
+                        }
+                        _ => {}
                     }
                 }
                 inbox.replies.lock().unwrap().clear();
+                *inbox.closed.lock().unwrap() = Some(reason);
+                inbox.came.notify_waiters();
             })
         };
         Self(Arc::new(Connection {
@@ -104,6 +113,19 @@ impl Cdp {
             Some(error) => Err(error.take()),
             None => Ok(reply["result"].take()),
         }
+    }
+
+    /// Sends a text as it is; the reply with that number.
+    pub async fn say(&self, text: String, id: u64) -> Value {
+        let (answer, answered) = oneshot::channel();
+        self.0.inbox.replies.lock().unwrap().insert(id, answer);
+        let mut out = self.0.out.lock().await;
+        out.send(Message::text(text)).await.unwrap();
+        drop(out);
+        let answered = timeout(LIMIT, answered).await;
+        answered
+            .unwrap_or_else(|_| panic!("no answer within {LIMIT:?}"))
+            .unwrap_or_else(|_| panic!("the connection ended before the answer"))
     }
 
     /// A command to the browser that must succeed.
@@ -166,6 +188,27 @@ impl Cdp {
         timeout(LIMIT, waiting)
             .await
             .unwrap_or_else(|_| panic!("no such event within {LIMIT:?}: {:#?}", self.events()))
+    }
+
+    /// Waits until the other side has closed the connection; answers why.
+    pub async fn until_closed(&self) -> String {
+        let waiting = async {
+            loop {
+                let came = self.0.inbox.came.notified();
+                if let Some(reason) = self.0.inbox.closed.lock().unwrap().clone() {
+                    return reason;
+                }
+                came.await;
+            }
+        };
+        let closed = timeout(LIMIT, waiting).await;
+        closed.unwrap_or_else(|_| panic!("still connected after {LIMIT:?}"))
+    }
+
+    /// Leaves.
+    pub async fn leave(self) {
+        self.0.out.lock().await.close().await.unwrap();
+        self.until_closed().await;
     }
 
     /// All events so far.

@@ -27,14 +27,18 @@ pub struct Known {
 ///
 /// Answers whether it ended by itself.
 pub fn end(child: &mut Child, grace: Duration) -> bool {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    let _ = kill(pid, Signal::SIGTERM);
+    terminate(child.id());
     if until(grace, || matches!(child.try_wait(), Ok(Some(_)))) {
         return true;
     }
     let _ = child.kill();
     let _ = child.wait();
     false
+}
+
+/// Asks a process to end.
+pub fn terminate(pid: u32) {
+    let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGTERM);
 }
 
 /// Every process below this one, however deep.

@@ -14,6 +14,7 @@ use crate::{
     cdp::{
         check::{self, Around, Checked},
         envelope::{self, Code, Command},
+        json,
         table::{self, Row, Verdict},
     },
     model::time::Now,
@@ -189,6 +190,13 @@ impl Hub {
         let by_target = row.name.starts_with("Target.")
             || row.name.starts_with("Browser.")
             || matches!(row.verdict, Verdict::Check | Verdict::Rewrite);
+        if let Some(Err(error)) = params.map(|params| json::unambiguous(params.get())) {
+            let why = format!(
+                "`params` is expected to be one object with each key once, at every depth ({error})"
+            );
+            self.refuse(&to, Code::InvalidParams, &why, now);
+            return;
+        }
         let parsed: Map<String, Value> = match params {
             Some(params) if by_target || detail::looks_into(row.name) => match strict(params) {
                 Ok(parsed) => parsed,
@@ -732,8 +740,7 @@ fn filter(params: &Map<String, Value>) -> Filter {
         .unwrap_or_default()
 }
 
-/// Arguments as an object. What is passed on is written anew from it, so an
-/// argument given twice cannot mean one thing here and another there.
+/// Arguments as an object; what is passed on is written anew from it.
 fn strict(params: &RawValue) -> Result<Map<String, Value>, String> {
     serde_json::from_str(params.get())
         .map_err(|error| format!("`params` is expected to be an object ({error})"))
