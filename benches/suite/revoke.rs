@@ -75,13 +75,12 @@ fn run(scale: Scale) -> Vec<Samples> {
         for worker in &mut workers {
             worker.page.evaluate("fetch('/last')").await;
         }
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock().unwrap().clone();
         let late: Vec<_> = ended
             .iter()
             .filter(|(value, answered)| seen.get(value).is_some_and(|last| last > answered))
             .collect();
         assert!(late.is_empty(), "arrived after the answer: {late:?}");
-        drop(seen);
         for worker in &workers {
             broker.operator.end_session(&worker.session).await;
         }

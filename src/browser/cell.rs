@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{task::spawn_blocking, time::timeout};
 
-pub use folder::{CellFolder, CellRecord, FolderError};
+pub use folder::{CellFolder, CellRecord, FolderError, passable};
 pub use process::{CellProcess, KillError};
 pub use user::{Claim, ClaimError, DEFAULT_USERS};
 

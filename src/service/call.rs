@@ -151,6 +151,12 @@ impl From<TransitionError> for CallError {
 
 /// Logs a fault with its causes; the caller is told its place alone.
 pub(super) fn report(place: &'static str, error: &(dyn Error + 'static)) -> CallError {
+    tracing::error!(place, error = chain(error), "a call failed");
+    CallError::Internal(place)
+}
+
+/// An error with its causes, for persons and logs.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut chain = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -158,6 +164,5 @@ pub(super) fn report(place: &'static str, error: &(dyn Error + 'static)) -> Call
         chain.push_str(&error.to_string());
         cause = error.source();
     }
-    tracing::error!(place, error = chain, "a call failed");
-    CallError::Internal(place)
+    chain
 }

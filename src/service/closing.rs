@@ -62,7 +62,7 @@ impl Service {
         reason: CloseReason,
     ) -> Answer<()> {
         let reason = self.lending.close(id, reason);
-        self.sessions.close_delegation(id, reason).await;
+        self.sessions.close_delegation(id, &actor, reason).await;
         self.due.notify_one();
         let mut recorded = None;
         for _ in 0..TRIES {

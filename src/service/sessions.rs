@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
     AgentRef, Answer, CallError, Caller, Service, SessionInfo, SessionStatus, StartedSession,
-    call::report, may_see,
+    call::{chain, report},
+    may_see,
 };
 use crate::{
     model::{
@@ -16,6 +17,7 @@ use crate::{
     recorder::Recorder,
     session::StartSession,
     store::{StoredDelegation, StoredSession, StoredTrace, TraceKind},
+    trace::record::Actor,
     vault::token::{Token, TokenKind},
 };
 
@@ -82,9 +84,14 @@ impl Service {
                 .await;
             if let Err(error) = started {
                 report("session", &error);
+                // Folders and programs of this machine are no agent's business.
+                let why = match caller {
+                    Caller::Person { .. } => chain(&error),
+                    Caller::Agent { .. } => error.to_string(),
+                };
                 self.end_session(session.id, "it did not start").await?;
                 return Err(CallError::Unavailable(format!(
-                    "the session did not start: {error}; `hallpass doctor` says what is missing"
+                    "the session did not start: {why}; `hallpass doctor` says what is missing"
                 )));
             }
             self.after_start(&session).await?;
@@ -285,7 +292,9 @@ impl Service {
     async fn cut_if_closed(&self, delegations: &[DelegationId]) {
         for id in delegations {
             if let Some(reason) = self.lending.closed(*id) {
-                self.sessions.close_delegation(*id, reason).await;
+                self.sessions
+                    .close_delegation(*id, &Actor::Broker, reason)
+                    .await;
             }
         }
     }

@@ -5,7 +5,7 @@
 //! window, end) come on a channel of their own that no client can fill.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::pin,
     sync::{
         Arc,
@@ -23,7 +23,7 @@ use tokio::{
 
 use super::SessionEvent;
 use crate::{
-    broker::lease::Leases,
+    broker::lease::{Lease, Leases},
     browser::{
         cell::{Cell, CellProcess},
         pipe::{PipeReader, PipeWriter},
@@ -61,8 +61,9 @@ pub(crate) enum Order {
     Bind(Box<Bind>, oneshot::Sender<()>),
     /// A lease was added to the session's.
     LeaseAdded,
-    /// A lease was closed; answer when its credentials can go nowhere any more.
-    LeaseClosed(DelegationId, oneshot::Sender<()>),
+    /// Somebody closed a lease; answer when its credentials can go nowhere any
+    /// more.
+    LeaseClosed(DelegationId, Actor, oneshot::Sender<()>),
     /// End the session; answer when nothing of it is left.
     End(String, oneshot::Sender<()>),
 }
@@ -134,6 +135,8 @@ struct Bound {
     grace: Duration,
     events: mpsc::UnboundedSender<SessionEvent>,
     had_lease: bool,
+    /// Delegations whose end is on record.
+    over: HashSet<DelegationId>,
 }
 
 /// A lease that is being closed.
@@ -237,6 +240,22 @@ fn pipe_writer(
     (sender, backlog, task)
 }
 
+impl Bound {
+    /// Puts the end of a lease on record, once, if it is over.
+    fn record_end(&mut self, lease: &Lease, actor: Actor, now: Now) {
+        let delegation = lease.delegation;
+        let Some(reason) = lease.closed(now) else {
+            return;
+        };
+        if self.over.insert(delegation) {
+            let event = Event::DelegationClosed { delegation, reason };
+            let at = now.wall;
+            // A trace that takes nothing more ends its session by itself.
+            self.recorder.record(Draft { at, actor, event }).ok();
+        }
+    }
+}
+
 impl Driver {
     async fn run(
         mut self,
@@ -288,7 +307,9 @@ impl Driver {
         }
         while let Ok(order) = orders.try_recv() {
             match order {
-                Order::Bind(_, answer) | Order::LeaseClosed(_, answer) | Order::End(_, answer) => {
+                Order::Bind(_, answer)
+                | Order::LeaseClosed(_, _, answer)
+                | Order::End(_, answer) => {
                     answer.send(()).ok();
                 }
                 Order::LeaseAdded => {}
@@ -304,6 +325,7 @@ impl Driver {
                 self.hub.bind(bind.tenant, now);
                 self.bound = Some(Bound {
                     had_lease: bind.leases.any_alive(now),
+                    over: HashSet::new(),
                     session: bind.session,
                     leases: bind.leases,
                     recorder: bind.recorder,
@@ -319,8 +341,8 @@ impl Driver {
                 }
                 self.hub.lease_added(now);
             }
-            Order::LeaseClosed(delegation, answer) => {
-                self.close_lease(delegation, Some(answer)).await;
+            Order::LeaseClosed(delegation, actor, answer) => {
+                self.close_lease(delegation, actor, Some(answer)).await;
                 self.end_if_done(now);
             }
             Order::End(..) => {}
@@ -329,8 +351,13 @@ impl Driver {
 
     /// The lease is closed already: nothing new is lent. This takes away what
     /// is under way, and answers when none of it can leave any more.
-    async fn close_lease(&mut self, delegation: DelegationId, answer: Option<oneshot::Sender<()>>) {
-        let Some(bound) = &self.bound else {
+    async fn close_lease(
+        &mut self,
+        delegation: DelegationId,
+        actor: Actor,
+        answer: Option<oneshot::Sender<()>>,
+    ) {
+        let Some(bound) = &mut self.bound else {
             return;
         };
         let lease = bound
@@ -339,6 +366,7 @@ impl Driver {
         let Some(lease) = lease else {
             return;
         };
+        bound.record_end(&lease, actor, self.clock.now());
         let bar = self.listener.bar(lease.scope.clone());
         self.listener.cut_scope(&lease.scope).await;
         self.fence += 1;
@@ -500,7 +528,7 @@ impl Driver {
             }
         });
         for delegation in over {
-            self.close_lease(delegation, None).await;
+            self.close_lease(delegation, Actor::Broker, None).await;
         }
         self.end_if_done(now);
     }
@@ -532,9 +560,14 @@ impl Driver {
             tracing::error!(%error, "a cell could not be ended whole");
         }
         writer.abort();
-        let Some(bound) = self.bound else {
+        let Some(mut bound) = self.bound else {
             return;
         };
+        // What ran out in this moment, and nobody has noticed yet.
+        let now = self.clock.now();
+        for lease in bound.leases.all() {
+            bound.record_end(&lease, Actor::Broker, now);
+        }
         let ended = Draft {
             at: self.clock.now().wall,
             actor: Actor::Broker,

@@ -254,9 +254,15 @@ impl Sessions {
         self.write(|running| running.remove(&session));
     }
 
-    /// Closes a delegation's leases in every session; answers how many. When it
-    /// answers, no request with its credentials can leave any more.
-    pub async fn close_delegation(&self, delegation: DelegationId, reason: CloseReason) -> usize {
+    /// Closes a delegation's leases in every session, because of `actor`; answers
+    /// how many. When it answers, no request with its credentials can leave any
+    /// more.
+    pub async fn close_delegation(
+        &self,
+        delegation: DelegationId,
+        actor: &Actor,
+        reason: CloseReason,
+    ) -> usize {
         let mut closed = 0;
         let mut waiting = Vec::new();
         for session in self.all() {
@@ -270,7 +276,7 @@ impl Sessions {
             if concerned {
                 closed += 1;
                 let (answer, done) = oneshot::channel();
-                session.order(Order::LeaseClosed(delegation, answer));
+                session.order(Order::LeaseClosed(delegation, actor.clone(), answer));
                 waiting.push(done);
             }
         }

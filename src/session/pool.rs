@@ -140,7 +140,8 @@ impl Pool {
                         }
                         Err(error) => {
                             // Whoever wants a cell launches one and is told why not.
-                            tracing::warn!(%error, "a cell could not be kept warm");
+                            let error = anyhow::Error::from(error);
+                            tracing::warn!("a cell could not be kept warm: {error:#}");
                             drop(place);
                             tokio::select! {
                                 wanted = wants.recv() => if wanted.is_none() { return },

@@ -28,7 +28,7 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
                     answer.send(()).ok();
                 }
                 Order::LeaseAdded => {}
-                Order::LeaseClosed(_, answer) => {
+                Order::LeaseClosed(_, _, answer) => {
                     answer.send(()).ok();
                 }
                 Order::End(reason, answer) => {

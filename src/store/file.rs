@@ -1,7 +1,7 @@
 //! The data folder: who may read it, and that one broker alone uses it.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -155,7 +155,8 @@ fn private_file(_path: &Path) -> OpenOptions {
     options
 }
 
-/// A folder of this user with at most these permissions.
+/// A folder of this user with these permissions, whatever the umask was when it
+/// was made; one with more is not touched.
 fn private_folder(path: &Path, most: u32) -> Result<(), DataDirError> {
     let missing = !path.exists();
     if missing {
@@ -177,6 +178,10 @@ fn private_folder(path: &Path, most: u32) -> Result<(), DataDirError> {
             path: path.to_owned(),
             mode,
         });
+    }
+    if mode != most {
+        fs::set_permissions(path, Permissions::from_mode(most))
+            .map_err(unusable(path, "made passable for cells"))?;
     }
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! Real files: who may read them, what is kept, and what is refused.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+};
 
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -111,6 +115,12 @@ fn trace(n: u128, session: Option<SessionId>) -> StoredTrace {
 async fn folder_and_files_are_private_and_the_settings_hold() {
     let folder = folder();
     let path = folder.path().join("new/below");
+    // As whoever is careful makes it; cells must be able to pass all the same.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .unwrap();
     let (_dir, store) = open(&path).await;
     store
         .operator_insert(PersonId::from_uuid(uuid(1)), Timestamp(1))

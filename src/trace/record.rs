@@ -79,7 +79,8 @@ pub enum Event {
         /// To what.
         granted: Terms,
     },
-    /// A delegation ended: its window closed.
+    /// A delegation ended: its window closed. In the broker's trace and in that of
+    /// each session that it was bound to.
     DelegationClosed {
         /// Which.
         delegation: DelegationId,

@@ -30,6 +30,92 @@ async fn session(broker: &Broker, name: &str) -> Session {
     operator.start_session(&agent, &[]).await
 }
 
+/// What is said; code, number and words of the error.
+const MALFORMED: &[(&str, i32, Option<i64>, &str)] = &[
+    ("", -32700, None, "cannot read"),
+    ("{", -32700, None, "cannot read"),
+    ("nonsense", -32700, None, "cannot read"),
+    (
+        r#"{"id":1,"method":"Browser.getVersion"} {"id":2}"#,
+        -32700,
+        None,
+        "cannot read",
+    ),
+    ("\u{feff}{}", -32700, None, "cannot read"),
+    ("[]", -32600, None, "expected one object"),
+    ("null", -32600, None, "expected one object"),
+    (r#"{"method":"Browser.getVersion"}"#, -32600, None, "`id`"),
+    (
+        r#"{"id":"1","method":"Browser.getVersion"}"#,
+        -32600,
+        None,
+        "expected",
+    ),
+    (
+        r#"{"id":1.5,"method":"Browser.getVersion"}"#,
+        -32600,
+        None,
+        "expected",
+    ),
+    (
+        r#"{"id":99999999999999999999,"method":"Browser.getVersion"}"#,
+        -32600,
+        None,
+        "expected",
+    ),
+    (r#"{"id":7}"#, -32600, Some(7), "`method`"),
+    (r#"{"id":7,"method":5}"#, -32600, Some(7), "expected"),
+    (
+        r#"{"id":7,"method":"Browser.getVersion","jsonrpc":"2.0"}"#,
+        -32600,
+        Some(7),
+        "jsonrpc",
+    ),
+    (
+        r#"{"id":7,"method":"Browser.close","method":"Browser.getVersion"}"#,
+        -32600,
+        Some(7),
+        "each once",
+    ),
+    (
+        r#"{"id":7,"method":"Browser.close","\u006dethod":"Browser.getVersion"}"#,
+        -32600,
+        Some(7),
+        "each once",
+    ),
+    (
+        r#"{"id":7,"method":"Browser.getVersion","params":[]}"#,
+        -32602,
+        Some(7),
+        "object",
+    ),
+    (
+        r#"{"id":7,"method":"Browser.getVersion","params":{"a":{"b":1,"b":2}}}"#,
+        -32602,
+        Some(7),
+        "`b` stands twice",
+    ),
+    (
+        r#"{"id":7,"method":"Browser.getVersion","sessionId":"nobody's"}"#,
+        -32001,
+        Some(7),
+        "Session",
+    ),
+    (
+        r#"{"id":7,"method":"Browser.noSuchThing"}"#,
+        -32601,
+        Some(7),
+        "noSuchThing",
+    ),
+    (
+        r#"{"id":7,"method":"browser.getversion"}"#,
+        -32601,
+        Some(7),
+        "wasn't found",
+    ),
+    (r#"{"id":7,"method":""}"#, -32601, Some(7), "wasn't found"),
+];
+
 #[tokio::test]
 async fn what_cannot_be_understood_is_answered_and_the_connection_goes_on() {
     let broker = Broker::start("[cell]\nwarm = 0");
@@ -42,91 +128,8 @@ async fn what_cannot_be_understood_is_answered_and_the_connection_goes_on() {
         "[".repeat(5000),
         "]".repeat(5000)
     );
-    for (text, code, id, words) in [
-        ("", -32700, None, "cannot read"),
-        ("{", -32700, None, "cannot read"),
-        ("nonsense", -32700, None, "cannot read"),
-        (
-            r#"{"id":1,"method":"Browser.getVersion"} {"id":2}"#,
-            -32700,
-            None,
-            "cannot read",
-        ),
-        ("\u{feff}{}", -32700, None, "cannot read"),
-        ("[]", -32600, None, "expected one object"),
-        ("null", -32600, None, "expected one object"),
-        (r#"{"method":"Browser.getVersion"}"#, -32600, None, "`id`"),
-        (
-            r#"{"id":"1","method":"Browser.getVersion"}"#,
-            -32600,
-            None,
-            "expected",
-        ),
-        (
-            r#"{"id":1.5,"method":"Browser.getVersion"}"#,
-            -32600,
-            None,
-            "expected",
-        ),
-        (
-            r#"{"id":99999999999999999999,"method":"Browser.getVersion"}"#,
-            -32600,
-            None,
-            "expected",
-        ),
-        (r#"{"id":7}"#, -32600, Some(7), "`method`"),
-        (r#"{"id":7,"method":5}"#, -32600, Some(7), "expected"),
-        (
-            r#"{"id":7,"method":"Browser.getVersion","jsonrpc":"2.0"}"#,
-            -32600,
-            Some(7),
-            "jsonrpc",
-        ),
-        (
-            r#"{"id":7,"method":"Browser.close","method":"Browser.getVersion"}"#,
-            -32600,
-            Some(7),
-            "each once",
-        ),
-        (
-            r#"{"id":7,"method":"Browser.close","\u006dethod":"Browser.getVersion"}"#,
-            -32600,
-            Some(7),
-            "each once",
-        ),
-        (
-            r#"{"id":7,"method":"Browser.getVersion","params":[]}"#,
-            -32602,
-            Some(7),
-            "object",
-        ),
-        (
-            r#"{"id":7,"method":"Browser.getVersion","params":{"a":{"b":1,"b":2}}}"#,
-            -32602,
-            Some(7),
-            "`b` stands twice",
-        ),
-        (
-            r#"{"id":7,"method":"Browser.getVersion","sessionId":"nobody's"}"#,
-            -32001,
-            Some(7),
-            "Session",
-        ),
-        (
-            r#"{"id":7,"method":"Browser.noSuchThing"}"#,
-            -32601,
-            Some(7),
-            "noSuchThing",
-        ),
-        (
-            r#"{"id":7,"method":"browser.getversion"}"#,
-            -32601,
-            Some(7),
-            "wasn't found",
-        ),
-        (r#"{"id":7,"method":""}"#, -32601, Some(7), "wasn't found"),
-        (&deep, -32602, Some(1), "nested"),
-    ] {
+    let nested = (&*deep, -32602, Some(1), "nested");
+    for (text, code, id, words) in MALFORMED.iter().copied().chain([nested]) {
         let shown: String = text.chars().take(80).collect();
         let told = say(&mut socket, text).await;
         assert_eq!(told["error"]["code"], code, "{shown}: {told}");
@@ -238,7 +241,7 @@ async fn a_message_of_300_mb_ends_its_own_connection_and_costs_nobody_else() {
         let part = vec![b' '; PART];
         for number in 0..WHOLE / PART as u64 {
             // The first frame is text, the others go on with it.
-            let first = if number == 0 { 0x01 } else { 0x00 };
+            let first = u8::from(number == 0);
             output.write_all(&frame(first, PART as u64)).await?;
             output.write_all(&part).await?;
         }

@@ -31,6 +31,7 @@ pub struct Broker {
     /// What it said on standard output and standard error so far.
     pub log: Arc<Mutex<String>>,
     child: Option<Child>,
+    asked_to_end: bool,
     // Last: the folder goes when nothing uses it any more.
     folder: Option<TempDir>,
 }
@@ -87,6 +88,7 @@ impl Broker {
             data_dir,
             log,
             child: Some(child),
+            asked_to_end: false,
             folder: Some(folder),
         }
     }
@@ -105,9 +107,17 @@ impl Broker {
         self.folder.take().unwrap()
     }
 
+    /// Ends it in an orderly way; answers its folder.
+    pub fn finish(mut self) -> TempDir {
+        let folder = self.folder.take().unwrap();
+        drop(self);
+        folder
+    }
+
     /// Asks it to end, as `systemctl stop` does.
-    pub fn terminate(&self) {
+    pub fn terminate(&mut self) {
         process::terminate(self.pid());
+        self.asked_to_end = true;
     }
 
     /// Its process.
@@ -177,7 +187,12 @@ impl Drop for Broker {
             return;
         };
         let mut below = process::descendants(child.id());
-        let by_itself = process::end(child, END_LIMIT);
+        // Asked twice, it would end at once.
+        let by_itself = if self.asked_to_end {
+            process::wait(child, END_LIMIT)
+        } else {
+            process::end(child, END_LIMIT)
+        };
         below.extend(process::with_argument(&self.data_dir.display().to_string()));
         process::until(END_LIMIT, || !below.iter().any(process::Known::is_running));
         let left: Vec<String> = below

@@ -70,9 +70,7 @@ impl Cdp {
                 while let Some(Ok(message)) = input.next().await {
                     match message {
                         Message::Text(text) => inbox.take_in(&text),
-                        Message::Close(Some(frame)) => {
-                            frame.reason.as_str().clone_into(&mut reason)
-                        }
+                        Message::Close(Some(frame)) => reason = frame.reason.to_string(),
                         _ => {}
                     }
                 }

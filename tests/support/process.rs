@@ -28,6 +28,12 @@ pub struct Known {
 /// Answers whether it ended by itself.
 pub fn end(child: &mut Child, grace: Duration) -> bool {
     terminate(child.id());
+    wait(child, grace)
+}
+
+/// Waits for the child to end by itself, and kills it if it has not within
+/// `grace`; answers whether it did.
+pub fn wait(child: &mut Child, grace: Duration) -> bool {
     if until(grace, || matches!(child.try_wait(), Ok(Some(_)))) {
         return true;
     }

@@ -202,7 +202,11 @@ fn own(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o711))
 }
 
-fn passable(path: &Path, user: u32) -> Result<(), FolderError> {
+/// Whether that user can pass every folder down to this one.
+///
+/// # Errors
+/// The one that is in the way.
+pub fn passable(path: &Path, user: u32) -> Result<(), FolderError> {
     for folder in path.ancestors() {
         let meta = fs::metadata(folder).map_err(|source| FolderError::Io {
             path: folder.to_owned(),

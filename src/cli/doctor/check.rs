@@ -8,11 +8,11 @@ use std::{
     path::Path,
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::{super::scratch::ScratchFolder, Finding};
 use crate::{
-    browser::probe::probe,
+    browser::{cell::passable, probe::probe},
     clock::{Clock, boot_id},
     config::Config,
     model::time::Timestamp,
@@ -100,9 +100,23 @@ fn boot() -> Finding {
     }
 }
 
+/// A user that owns no folder.
+const NOBODY: u32 = u32::MAX - 1;
+
+/// Cells of a broker that is root run as users of their own, who must reach
+/// their profiles. The data folder itself is made passable by the broker.
 fn folder(path: &Path) -> Finding {
     let what = "data folder";
     let shown = path.display();
+    if let (true, Some(above)) = (geteuid().is_root(), path.parent().and_then(nearest)) {
+        if let Err(error) = passable(above, NOBODY) {
+            return Finding::fails(
+                what,
+                format!("cells cannot reach {shown}: {error}"),
+                "make each folder above it passable (`chmod o+x`), or name another with `--data-dir`",
+            );
+        }
+    }
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
