@@ -14,6 +14,7 @@
 mod attach;
 mod browser;
 mod client;
+mod command;
 mod credentials;
 mod detail;
 mod filter;
@@ -22,6 +23,7 @@ mod intercept;
 mod notice;
 mod site;
 mod targets;
+mod virtual_browser;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
