@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    Call, CdpSession, ClientId, Hub, Output, Pending, ReplyTo,
+    Call, CdpSession, Hub, Output, Pending, ReplyTo,
     client::Place,
     detail,
     targets::{Told, page_of},
@@ -135,7 +135,7 @@ impl Hub {
             self.pass_on(to, row, Some(params), session, now);
             return;
         }
-        match self.check(to.client, row.name, &mut params, place, now) {
+        match self.check(&to, row.name, &mut params, place, now) {
             None => {
                 let why = format!(
                     "Hallpass refused {}: no check is written for it (rule `method-table`)",
@@ -167,12 +167,13 @@ impl Hub {
 
     fn check(
         &self,
-        client: ClientId,
+        to: &ReplyTo,
         method: &str,
         params: &mut Map<String, Value>,
         place: &Place,
         now: Now,
     ) -> Option<Checked> {
+        let (client, session) = (to.client, to.session.as_ref());
         let tenant = self.tenant.as_ref()?;
         let default = self.contexts.first()?;
         // `Browser.getWindowForTarget` without a target means the session's own.
@@ -203,6 +204,13 @@ impl Hub {
                     .is_some_and(|entry| entry.windows.contains(&window))
             },
             lent: &|name| self.is_lent_name(name),
+            asked_by_site: &|request| match place {
+                Place::Target(_) => session
+                    .and_then(|session| self.sessions.get(session))
+                    .is_some_and(|attached| attached.challenges.contains(request)),
+                _ => false,
+            },
+            upload: &|path| self.uploads.get(path).cloned(),
         };
         check::check(method, params, &around)
     }

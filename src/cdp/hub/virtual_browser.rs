@@ -182,7 +182,7 @@ impl Hub {
     }
 
     fn create_target(&mut self, to: ReplyTo, mut params: Map<String, Value>, now: Now) {
-        if let Checked::Refuse(why) = check::navigable(params.get("url")) {
+        if let Checked::Refuse(why) = check::navigate(&mut params) {
             let why = format!("Hallpass refused Target.createTarget: {why} (rule `arguments`)");
             self.refuse(&to, Code::Server, &why, now);
             return;
