@@ -37,7 +37,7 @@ const IMPURE: [&str; 18] = [
 ];
 
 /// Lines from which on a file is to be split.
-const LONGEST: usize = 900;
+const LONGEST: usize = 700;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -1,10 +1,12 @@
 //! Argument checks for commands that are safe only for some arguments, and the
 //! rewriting of those that must speak of the session's own things only.
 
+mod headers;
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::redact::{IsLent, is_credential_header};
+use super::redact::IsLent;
 use crate::{broker::lease::Leases, model::time::Now};
 
 /// What a command is checked against.
@@ -25,6 +27,10 @@ pub struct Around<'a> {
     pub owns_window: &'a dyn Fn(i64) -> bool,
     /// Whether a cookie name is lent.
     pub lent: IsLent<'a>,
+    /// Whether a site, not a proxy, asked for a password in a paused request.
+    pub asked_by_site: &'a dyn Fn(&str) -> bool,
+    /// The file on disk behind a path that the upload API gave.
+    pub upload: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl std::fmt::Debug for Around<'_> {
@@ -54,12 +60,16 @@ pub fn check(
     around: &Around<'_>,
 ) -> Option<Checked> {
     let checked = match method {
-        "Page.navigate" => navigable(params.get("url")),
+        "Page.navigate" => navigate(params),
         "Browser.setPermission" | "Browser.grantPermissions" | "Browser.resetPermissions" => {
             own_context(params, around).unwrap_or_else(|| permission(params, around))
         }
-        "Browser.setDownloadBehavior" | "Page.setDownloadBehavior" => download_behavior(method, params, around),
-        "Browser.cancelDownload" | "Storage.getCookies" => own_context(params, around).unwrap_or(Forward),
+        "Browser.setDownloadBehavior" | "Page.setDownloadBehavior" => {
+            download_behavior(method, params, around)
+        }
+        "Browser.cancelDownload" | "Storage.getCookies" => {
+            own_context(params, around).unwrap_or(Forward)
+        }
         "Browser.getWindowForTarget" => match params.get("targetId") {
             Some(target) if !target.as_str().is_some_and(around.owns_page) => not_found("target"),
             _ => Forward,
@@ -72,16 +82,22 @@ pub fn check(
         }
         "Browser.setDockTile" => Answer(json!({})),
         "Extensions.getExtensions" => Answer(json!({"extensions": []})),
-        "SystemInfo.getProcessInfo" => Answer(json!({"processInfo": [{"type": "browser", "id": 1, "cpuTime": 0.0}]})),
+        "SystemInfo.getProcessInfo" => {
+            Answer(json!({"processInfo": [{"type": "browser", "id": 1, "cpuTime": 0.0}]}))
+        }
         "Schema.getDomains" => Answer(json!({"domains": []})),
         "Security.setIgnoreCertificateErrors" => match params.get("ignore") {
             Some(Value::Bool(false)) => Answer(json!({})),
             _ => Refuse("certificate errors are never ignored".into()),
         },
-        "Storage.setCookies" => own_context(params, around).unwrap_or_else(|| set_cookies(params, around)),
+        "Storage.setCookies" => {
+            own_context(params, around).unwrap_or_else(|| set_cookies(params, around))
+        }
         "Network.setCookies" => set_cookies(params, around),
         "Network.setCookie" => set_cookie(params, around),
-        "Storage.clearCookies" => own_context(params, around).unwrap_or_else(|| clear_cookies(around)),
+        "Storage.clearCookies" => {
+            own_context(params, around).unwrap_or_else(|| clear_cookies(around))
+        }
         "Network.clearBrowserCookies" => clear_cookies(around),
         "Network.deleteCookies" | "Page.deleteCookie" => {
             let name = params.get("name").or_else(|| params.get("cookieName"));
@@ -91,17 +107,15 @@ pub fn check(
                 None => Refuse("a cookie name is expected".into()),
             }
         }
-        "Network.setExtraHTTPHeaders" => extra_headers(params.get("headers")),
+        "Network.setExtraHTTPHeaders" => headers::extra(params.get("headers")),
         "Network.loadNetworkResource" => in_scope(params.get("url"), around),
         "Fetch.enable" => match params.get("patterns") {
             None | Some(Value::Array(_)) => Forward,
             Some(_) => Refuse("`patterns` is expected to be a list".into()),
         },
-        "Fetch.continueRequest" => continue_request(params),
-        "Fetch.fulfillRequest" | "Fetch.continueResponse" => {
-            strip_response_headers(params);
-            Forward
-        }
+        "Fetch.continueRequest" => headers::request(params),
+        "Fetch.continueWithAuth" => answer_challenge(params, around),
+        "Fetch.fulfillRequest" | "Fetch.continueResponse" => headers::response(params),
         "Page.createIsolatedWorld" => {
             // Both spellings: the protocol's own has a slip of the pen in it.
             params.remove("grantUniveralAccess");
@@ -112,23 +126,23 @@ pub fn check(
             Some(Value::Bool(false)) => Forward,
             _ => Refuse("prerendering stays off: its requests would not be seen one by one".into()),
         },
-        "Input.dispatchDragEvent" => match params.get("data").and_then(|data| data.get("files")) {
-            None => Forward,
-            Some(Value::Array(files)) if files.is_empty() => Forward,
-            Some(_) => Refuse("files of this machine cannot be dropped into a page".into()),
-        },
+        "Input.dispatchDragEvent" => dragged(params.get("data")),
         "Input.dispatchKeyEvent" => match params.get("commands") {
-            Some(Value::Array(commands)) if commands.iter().any(is_clipboard_command) => {
-                Refuse("clipboard commands are not available: the clipboard is not the session's own".into())
-            }
+            Some(Value::Array(commands)) if commands.iter().any(is_clipboard_command) => Refuse(
+                "clipboard commands are not available: the clipboard is not the session's own"
+                    .into(),
+            ),
             _ => Forward,
         },
-        "DOM.setFileInputFiles" => Refuse(
-            "files of this machine cannot be handed to a page; give the file's bytes through your client (Playwright does so by itself)".into(),
-        ),
+        "DOM.setFileInputFiles" => uploads(params, around),
         "Storage.clearDataForOrigin" | "Storage.clearDataForStorageKey" => {
-            let types = params.get("storageTypes").and_then(Value::as_str).unwrap_or("all");
-            let cookies = types.split(',').any(|kind| matches!(kind.trim(), "all" | "cookies"));
+            let types = params
+                .get("storageTypes")
+                .and_then(Value::as_str)
+                .unwrap_or("all");
+            let cookies = types
+                .split(',')
+                .any(|kind| matches!(kind.trim(), "all" | "cookies"));
             if cookies && any_lent(around) {
                 Refuse("that would clear lent cookies; name other storage types".into())
             } else {
@@ -137,7 +151,6 @@ pub fn check(
         }
         "Network.getCookies"
         | "Network.getAllCookies"
-        | "Fetch.continueWithAuth"
         | "Fetch.disable"
         | "IO.close"
         | "Page.close"
@@ -171,6 +184,75 @@ pub fn navigable(url: Option<&Value>) -> Checked {
             url.scheme()
         )),
         Err(_) => Refuse("Cannot navigate to invalid URL".into()),
+    }
+}
+
+/// [`navigable`], and the address is written anew as it was understood.
+pub fn navigate(params: &mut Map<String, Value>) -> Checked {
+    let checked = navigable(params.get("url"));
+    if checked == Forward {
+        let url = params
+            .get("url")
+            .and_then(Value::as_str)
+            .and_then(|text| Url::parse(text).ok());
+        if let Some(url) = url {
+            params.insert("url".into(), String::from(url).into());
+        }
+    }
+    checked
+}
+
+/// A site's question for a password may be answered by the client with what it
+/// has; a proxy's is never its to answer.
+fn answer_challenge(params: &Map<String, Value>, around: &Around<'_>) -> Checked {
+    let answer = params.get("authChallengeResponse");
+    let kind = answer
+        .and_then(|answer| answer.get("response"))
+        .and_then(Value::as_str);
+    let by_site = params
+        .get("requestId")
+        .and_then(Value::as_str)
+        .is_some_and(around.asked_by_site);
+    match kind {
+        Some("Default" | "CancelAuth") => Forward,
+        Some("ProvideCredentials") if by_site => Forward,
+        Some("ProvideCredentials") => {
+            Refuse("credentials are given to a site that asks for them, never to a proxy".into())
+        }
+        _ => Refuse(
+            "`authChallengeResponse.response` is expected to be Default, CancelAuth or ProvideCredentials"
+                .into(),
+        ),
+    }
+}
+
+fn dragged(data: Option<&Value>) -> Checked {
+    let list = |key: &str| match data.and_then(|data| data.get(key)) {
+        None => Some(&[][..]),
+        Some(Value::Array(list)) => Some(list.as_slice()),
+        Some(_) => None,
+    };
+    let (Some(items), Some(files)) = (list("items"), list("files")) else {
+        return Refuse("`data.items` and `data.files` are expected to be lists".into());
+    };
+    if !files.is_empty() {
+        return Refuse("files of this machine cannot be dropped into a page".into());
+    }
+    let is_bad = |item: &&Value| {
+        let text = |key: &str| item.get(key).and_then(Value::as_str);
+        let links = text("mimeType").is_none_or(|kind| {
+            kind.trim().eq_ignore_ascii_case("text/uri-list")
+                || kind.to_ascii_lowercase().contains("downloadurl")
+        });
+        let addresses = text("data").unwrap_or_default().lines().map(str::trim);
+        links
+            && addresses
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .any(|line| navigable(Some(&line.into())) != Forward)
+    };
+    match items.iter().find(is_bad) {
+        Some(_) => Refuse("only addresses that a page may go to can be dropped into it".into()),
+        None => Forward,
     }
 }
 
@@ -258,6 +340,25 @@ fn download_behavior(
     Forward
 }
 
+/// Files of the upload API, by the path it gave; nothing else of this machine.
+fn uploads(params: &mut Map<String, Value>, around: &Around<'_>) -> Checked {
+    let Some(Value::Array(files)) = params.get_mut("files") else {
+        return Refuse("`files` is expected to be a list".into());
+    };
+    for file in files {
+        match file.as_str().and_then(around.upload) {
+            Some(real) => *file = real.into(),
+            None => {
+                return Refuse(
+                    "only files handed to this session can be given to a page: POST the file to /v1/sessions/{id}/uploads and use the `path` that it answers, or give the bytes through your client (Playwright does so by itself)"
+                        .into(),
+                );
+            }
+        }
+    }
+    Forward
+}
+
 fn set_cookies(params: &mut Map<String, Value>, around: &Around<'_>) -> Checked {
     let Some(Value::Array(cookies)) = params.get("cookies") else {
         return Refuse("`cookies` is expected to be a list".into());
@@ -274,7 +375,14 @@ fn set_cookies(params: &mut Map<String, Value>, around: &Around<'_>) -> Checked 
 }
 
 fn set_cookie(cookie: &Map<String, Value>, around: &Around<'_>) -> Checked {
-    match cookie.get("name").and_then(Value::as_str) {
+    let text = |key: &str| cookie.get(key).and_then(Value::as_str);
+    match text("name").map(str::trim) {
+        // A cookie without a name goes out as its value alone, where what
+        // stands before `=` is a name to whoever reads it.
+        Some("") => match text("value").unwrap_or_default().split_once('=') {
+            Some((name, _)) if (around.lent)(name.trim()) => lent_cookie(name.trim()),
+            _ => Forward,
+        },
         Some(name) if (around.lent)(name) => lent_cookie(name),
         Some(_) => Forward,
         None => Refuse("a cookie name is expected".into()),
@@ -300,74 +408,6 @@ fn any_lent(around: &Around<'_>) -> bool {
                 .then_some(())
         })
         .is_some()
-}
-
-fn extra_headers(headers: Option<&Value>) -> Checked {
-    let Some(Value::Object(headers)) = headers else {
-        return Refuse("`headers` is expected to be an object".into());
-    };
-    match headers.keys().find(|name| is_forbidden_header(name)) {
-        Some(name) => Refuse(format!("the header `{name}` cannot be set by an agent")),
-        None => Forward,
-    }
-}
-
-fn continue_request(params: &mut Map<String, Value>) -> Checked {
-    if let Some(url) = params.get("url") {
-        match url.as_str().map(Url::parse) {
-            Some(Ok(url)) if matches!(url.scheme(), "http" | "https") => {}
-            _ => return Refuse("a request can be sent on to http and https addresses only".into()),
-        }
-    }
-    if let Some(Value::Array(headers)) = params.get_mut("headers") {
-        // Clients repeat the headers that they were shown; those that are not
-        // theirs to set are left to the browser.
-        headers.retain(|header| {
-            header
-                .get("name")
-                .and_then(Value::as_str)
-                .is_some_and(|name| !is_forbidden_header(name))
-        });
-    }
-    Forward
-}
-
-fn strip_response_headers(params: &mut Map<String, Value>) {
-    if let Some(Value::Array(headers)) = params.get_mut("responseHeaders") {
-        headers.retain(|header| {
-            header
-                .get("name")
-                .and_then(Value::as_str)
-                .is_some_and(|name| {
-                    !name.eq_ignore_ascii_case("set-cookie")
-                        && !name.eq_ignore_ascii_case("clear-site-data")
-                })
-        });
-    }
-    // The same list in its second, binary form could not be looked into.
-    params.remove("binaryResponseHeaders");
-}
-
-fn is_forbidden_header(name: &str) -> bool {
-    is_credential_header(name)
-        || [
-            "host",
-            "origin",
-            "content-length",
-            "transfer-encoding",
-            "connection",
-            "upgrade",
-            "forwarded",
-        ]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
-        || ["proxy-", "sec-", "x-forwarded-", "x-http-method"]
-            .iter()
-            .any(|prefix| {
-                name.get(..prefix.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            })
-        || name.eq_ignore_ascii_case("x-method-override")
 }
 
 fn in_scope(url: Option<&Value>, around: &Around<'_>) -> Checked {

@@ -6,6 +6,7 @@ pub mod check;
 pub mod envelope;
 pub mod hub;
 pub mod json;
+pub mod offered;
 pub mod paused;
 pub mod redact;
 pub mod scan;

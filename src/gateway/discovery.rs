@@ -1,4 +1,4 @@
-//! `json/version` and `json/list`, for clients that are given an HTTP address
+//! `json/version`, `json/list` and `json/protocol`, for clients that are given an HTTP address
 //! and look for the WebSocket themselves.
 
 use axum::{
@@ -10,6 +10,7 @@ use axum::{
 use serde_json::json;
 
 use super::{Gateway, access::TokenQuery};
+use crate::cdp::offered;
 
 pub(super) async fn version(
     State(gateway): State<Gateway>,
@@ -44,6 +45,18 @@ pub(super) async fn list(
             "webSocketDebuggerUrl": socket_url(&id, &headers, &query),
         }]))
         .into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+pub(super) async fn protocol(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    Query(query): Query<TokenQuery>,
+    headers: HeaderMap,
+) -> Response {
+    match gateway.admit(&id, &headers, &query) {
+        Ok(_) => Json(offered::protocol()).into_response(),
         Err(refused) => refused.into_response(),
     }
 }

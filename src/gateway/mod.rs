@@ -5,6 +5,7 @@
 //! GET /v1/sessions/{id}/cdp             WebSocket
 //! GET /v1/sessions/{id}/json/version    for clients that discover
 //! GET /v1/sessions/{id}/json/list
+//! GET /v1/sessions/{id}/json/protocol   what the client may call
 //! ```
 //! The session's token is a bearer token, or `?token=` for clients that cannot
 //! set headers.
@@ -44,6 +45,8 @@ impl Gateway {
             .route("/v1/sessions/{id}/json/version/", get(discovery::version))
             .route("/v1/sessions/{id}/json/list", get(discovery::list))
             .route("/v1/sessions/{id}/json/list/", get(discovery::list))
+            .route("/v1/sessions/{id}/json/protocol", get(discovery::protocol))
+            .route("/v1/sessions/{id}/json/protocol/", get(discovery::protocol))
             .route("/v1/sessions/{id}/json", get(discovery::list))
             .with_state(self)
     }

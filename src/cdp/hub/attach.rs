@@ -1,7 +1,7 @@
 //! Attaching clients to targets: by their command, or because they asked to be
 //! attached to whatever appears.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -162,6 +162,7 @@ impl Hub {
                         target: attach.target.clone(),
                         parent: attach.parent.clone(),
                         by_root: true,
+                        challenges: HashSet::new(),
                     },
                 );
                 let info = self

@@ -1,6 +1,6 @@
 //! What Chromium says: replies to numbered commands, and events.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::{Value, json, value::RawValue};
 
@@ -16,6 +16,9 @@ use crate::{
     model::time::Now,
     trace::record::{Actor, Event},
 };
+
+/// Requests of one CDP session whose question for a password is remembered.
+const MOST_CHALLENGES: usize = 1000;
 
 impl Hub {
     /// Takes one message from Chromium.
@@ -323,6 +326,7 @@ impl Hub {
                         target,
                         parent: Some(parent),
                         by_root: false,
+                        challenges: HashSet::new(),
                     },
                 );
                 self.send(
@@ -358,6 +362,9 @@ impl Hub {
                     return;
                 };
                 redact::event(method, &mut value, &|name| self.is_lent_name(name));
+                if method == "Fetch.authRequired" {
+                    self.password_asked(session, &value);
+                }
                 self.send(
                     client,
                     method,
@@ -375,6 +382,21 @@ impl Hub {
                     now,
                 );
             }
+        }
+    }
+
+    /// Who asked for a password in a paused request: a client may answer a site.
+    fn password_asked(&mut self, session: &str, params: &Value) {
+        let request = params.get("requestId").and_then(Value::as_str);
+        let (Some(attached), Some(request)) = (self.sessions.get_mut(session), request) else {
+            return;
+        };
+        let source = params.pointer("/authChallenge/source");
+        attached.challenges.remove(request);
+        if attached.challenges.len() < MOST_CHALLENGES
+            && source.and_then(Value::as_str) == Some("Server")
+        {
+            attached.challenges.insert(request.to_owned());
         }
     }
 }

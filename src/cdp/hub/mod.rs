@@ -14,6 +14,7 @@
 mod attach;
 mod browser;
 mod client;
+mod command;
 mod credentials;
 mod detail;
 mod filter;
@@ -22,6 +23,7 @@ mod intercept;
 mod notice;
 mod site;
 mod targets;
+mod virtual_browser;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -168,6 +170,8 @@ pub struct Hub {
     flights: flights::Flights,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
+    /// Files handed in: the path that clients know them by, and where they are.
+    uploads: HashMap<String, String>,
     out: VecDeque<Output>,
     ended: bool,
 }
@@ -180,6 +184,8 @@ struct Attached {
     parent: Option<CdpSession>,
     /// Attached by a root command of ours, so detached by one.
     by_root: bool,
+    /// Paused requests of its `Fetch` in which a site asked for a password.
+    challenges: HashSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -307,6 +313,7 @@ impl Hub {
             causes: site::Causes::default(),
             flights: flights::Flights::default(),
             hops: HashMap::new(),
+            uploads: HashMap::new(),
             out: VecDeque::new(),
             ended: false,
         };

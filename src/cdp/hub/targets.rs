@@ -1,7 +1,10 @@
 //! The targets of the session's contexts: pages, frames, workers. What Chromium
 //! tells of them on the root session, and what clients are told.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -301,6 +304,7 @@ impl Hub {
                 target: id.clone(),
                 parent,
                 by_root: false,
+                challenges: HashSet::new(),
             },
         );
         self.ask("Network.enable", json!({}), Some(&session), Call::Ignored);

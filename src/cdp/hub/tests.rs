@@ -510,3 +510,25 @@ fn a_redirect_is_not_taken_for_what_caused_the_hop_before() {
             .contains(SECRET)
     );
 }
+
+#[test]
+fn passwords_are_given_to_sites_that_ask_never_to_proxies() {
+    let mut world = World::new(Delivery::Wire, "[]");
+    let session = world.attach();
+    let answer = |world: &mut World| {
+        let command = json!({"id": 9, "sessionId": session, "method": "Fetch.continueWithAuth",
+            "params": {"requestId": "R", "authChallengeResponse": {"response": "ProvideCredentials", "username": "u", "password": "p"}}});
+        let (told, asked) = world.command(&command.to_string());
+        (told.len(), asked.len())
+    };
+    let ask = |world: &mut World, source: &str| {
+        world.browser(&json!({"method": "Fetch.authRequired", "sessionId": session, "params": {
+            "requestId": "R", "request": {"headers": {}}, "authChallenge": {"source": source, "origin": "https://app.test"}}}));
+        assert_eq!(world.split().0.len(), 1, "the client is told");
+    };
+    assert_eq!(answer(&mut world), (1, 0), "nobody asked");
+    ask(&mut world, "Server");
+    assert_eq!(answer(&mut world), (0, 1));
+    ask(&mut world, "Proxy");
+    assert_eq!(answer(&mut world), (1, 0), "a proxy asked");
+}
