@@ -9,7 +9,7 @@ const FEW: usize = 16;
 
 /// Nesting that Chromium still reads; source: its parser of inspector messages,
 /// `third_party/inspector_protocol/crdtp/json.cc`.
-const DEEPEST: usize = 300;
+pub const DEEPEST: usize = 300;
 
 /// Checks that `text` is one object, no deeper than [`DEEPEST`], and that no
 /// object in it has a key twice: two parsers may take different ones.
