@@ -23,7 +23,8 @@ struct Protocol {
 
 #[derive(Deserialize)]
 struct Domain {
-    domain: String,
+    #[serde(rename = "domain")]
+    name: String,
     #[serde(default)]
     commands: Vec<Named>,
     #[serde(default)]
@@ -52,8 +53,8 @@ async fn spoken_by(browser: &Path) -> Vec<(Kind, String)> {
         .domains
         .iter()
         .flat_map(|domain| {
-            let mut all = named(Kind::Method, &domain.domain, &domain.commands);
-            all.extend(named(Kind::Event, &domain.domain, &domain.events));
+            let mut all = named(Kind::Method, &domain.name, &domain.commands);
+            all.extend(named(Kind::Event, &domain.name, &domain.events));
             all
         })
         .collect()

@@ -244,9 +244,9 @@ fn dragged(data: Option<&Value>) -> Checked {
             kind.trim().eq_ignore_ascii_case("text/uri-list")
                 || kind.to_ascii_lowercase().contains("downloadurl")
         });
-        let lines = text("data").unwrap_or_default().lines().map(str::trim);
+        let addresses = text("data").unwrap_or_default().lines().map(str::trim);
         links
-            && lines
+            && addresses
                 .filter(|line| !line.is_empty() && !line.starts_with('#'))
                 .any(|line| navigable(Some(&line.into())) != Forward)
     };

@@ -177,6 +177,11 @@ impl Cdp {
     pub fn has_heard(&self, text: &str) -> bool {
         self.0.inbox.heard.lock().unwrap().contains(text)
     }
+
+    /// Everything received so far, as it came.
+    pub fn heard(&self) -> String {
+        self.0.inbox.heard.lock().unwrap().clone()
+    }
 }
 
 // === impl Page ===

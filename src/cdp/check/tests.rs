@@ -43,6 +43,7 @@ fn every_checked_command_has_a_check() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn dangerous_arguments_are_refused() {
     for (method, params) in [
         ("Page.navigate", json!({"url": "file:///etc/passwd"})),
