@@ -15,9 +15,15 @@
 
 mod support;
 
+#[path = "gateway/connections.rs"]
+mod connections;
+#[path = "gateway/echoes.rs"]
+mod echoes;
 #[path = "gateway/files.rs"]
 mod files;
 #[path = "gateway/integrity.rs"]
 mod integrity;
+#[path = "gateway/neighbours.rs"]
+mod neighbours;
 #[path = "lending/stage.rs"]
 mod stage;
