@@ -47,9 +47,9 @@ pub fn inject(
         .filter(|lease| lease.is_open(now))
         .flat_map(|lease| &lease.cookies)
         .filter(|cookie| {
-            cookie.delivery == Delivery::Wire
-                && !cookie.is_cleared()
-                && cookie.attributes.is_sent(&request)
+            // One lent by the jar too: there it can be replaced or shadowed by
+            // a page, here it cannot.
+            !cookie.is_cleared() && cookie.attributes.is_sent(&request)
         })
         .collect();
     if cookies.is_empty() {

@@ -20,6 +20,9 @@ pub const JSON_LIMIT: usize = 256 * 1024;
 /// Most bytes of an imported cookie file.
 pub const IMPORT_LIMIT: usize = 4 * 1024 * 1024;
 
+/// Most bytes of a file handed to a session.
+pub const UPLOAD_LIMIT: usize = crate::session::UPLOAD_LIMIT;
+
 /// Time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,10 @@ pub(super) struct OptionalJson<T>(pub(super) T);
 /// The bytes of an imported file.
 #[derive(Debug)]
 pub(super) struct File(pub(super) Bytes);
+
+/// The bytes of a file handed to a session.
+#[derive(Debug)]
+pub(super) struct Upload(pub(super) Bytes);
 
 /// Parameters of the query string.
 #[derive(Debug)]
@@ -83,6 +90,14 @@ impl<S: Send + Sync> FromRequest<S> for File {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Unreadable> {
         Ok(Self(read(request.into_body(), IMPORT_LIMIT).await?))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Unreadable;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Unreadable> {
+        Ok(Self(read(request.into_body(), UPLOAD_LIMIT).await?))
     }
 }
 

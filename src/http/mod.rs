@@ -14,6 +14,7 @@ pub mod route;
 mod agents;
 mod credentials;
 mod delegations;
+mod files;
 mod sessions;
 mod status;
 mod traces;
@@ -42,6 +43,7 @@ pub fn routes() -> Vec<Route> {
         credentials::routes(),
         delegations::routes(),
         sessions::routes(),
+        files::routes(),
         traces::routes(),
         status::routes(),
     ]

@@ -40,8 +40,10 @@ pub enum Body {
     Json(&'static str),
     /// JSON of this schema, or nothing.
     OptionalJson(&'static str),
-    /// Bytes of a file.
+    /// Bytes of a file of cookies.
     File,
+    /// Bytes of a file for a session.
+    Upload,
 }
 
 /// What a route answers when it succeeds.
@@ -53,6 +55,8 @@ pub enum Answer {
     Json(&'static str),
     /// A JSON object of this schema on each line.
     Lines(&'static str),
+    /// Bytes of a file.
+    File,
 }
 
 // === impl Route ===
@@ -137,6 +141,12 @@ impl Route {
     pub(super) const fn answers_lines(mut self, schema: &'static str) -> Self {
         self.status = 200;
         self.answer = Answer::Lines(schema);
+        self
+    }
+
+    pub(super) const fn answers_file(mut self) -> Self {
+        self.status = 200;
+        self.answer = Answer::File;
         self
     }
 

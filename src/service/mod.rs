@@ -11,6 +11,7 @@ mod call;
 mod closing;
 mod credentials;
 mod delegations;
+mod files;
 mod identity;
 mod leases;
 mod ledger;

@@ -318,7 +318,7 @@ impl Service {
         }
     }
 
-    async fn session_of(&self, caller: Caller, id: SessionId) -> Answer<StoredSession> {
+    pub(super) async fn session_of(&self, caller: Caller, id: SessionId) -> Answer<StoredSession> {
         let found = self.store.session_get(id).await?;
         found
             .filter(|session| may_see(caller, session.agent))

@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::SessionEvent;
+use super::{Downloads, SessionEvent};
 use crate::{
     broker::lease::{Lease, Leases},
     browser::{
@@ -64,6 +64,14 @@ pub(crate) enum Order {
     /// Somebody closed a lease; answer when its credentials can go nowhere any
     /// more.
     LeaseClosed(DelegationId, Actor, oneshot::Sender<()>),
+    /// A file was handed in; answer when clients may name it.
+    Uploaded {
+        path: String,
+        real: String,
+        answer: oneshot::Sender<()>,
+    },
+    /// Tell what pages gave for download.
+    Downloads(oneshot::Sender<Downloads>),
     /// End the session; answer when nothing of it is left.
     End(String, oneshot::Sender<()>),
 }
@@ -101,6 +109,8 @@ pub(crate) struct Handle {
     pub(crate) listener: Arc<Listener>,
     /// Product and version of the browser.
     pub(crate) version: Arc<str>,
+    /// The folder of the cell's profile.
+    pub(crate) profile: Arc<std::path::Path>,
 }
 
 /// A cell that does not come to life.
@@ -166,16 +176,11 @@ pub(crate) async fn start(
     let (ready, is_ready) = oneshot::channel();
     let version: Arc<str> = cell.version.product.as_str().into();
     let (pipe, pipe_backlog, writer) = pipe_writer(cell.writer);
+    let profile: Arc<std::path::Path> = cell.process.folder().profile().into();
     let setup = Setup {
         proxy: format!("http://127.0.0.1:{}", listener.port()),
         // Below the profile, which is all that the cell may write to.
-        downloads: cell
-            .process
-            .folder()
-            .profile()
-            .join("downloads")
-            .display()
-            .to_string(),
+        downloads: profile.join("downloads").display().to_string(),
     };
     let driver = Driver {
         hub: Hub::new(setup),
@@ -203,6 +208,7 @@ pub(crate) async fn start(
             clients,
             listener,
             version,
+            profile,
         }),
         Ok(Err(_)) => Err(NotReady("it ended while it was set up".into())),
         Err(_) => Err(NotReady(format!("no answer within {patience:?}"))),
@@ -312,7 +318,8 @@ impl Driver {
                 | Order::End(_, answer) => {
                     answer.send(()).ok();
                 }
-                Order::LeaseAdded => {}
+                // Dropped unanswered, which tells that the session is over.
+                Order::Uploaded { .. } | Order::Downloads(_) | Order::LeaseAdded => {}
             }
         }
     }
@@ -344,6 +351,15 @@ impl Driver {
             Order::LeaseClosed(delegation, actor, answer) => {
                 self.close_lease(delegation, actor, Some(answer)).await;
                 self.end_if_done(now);
+            }
+            Order::Uploaded { path, real, answer } => {
+                self.hub.uploaded(path, real);
+                answer.send(()).ok();
+            }
+            Order::Downloads(answer) => {
+                let list = self.hub.downloads();
+                let scanner = self.hub.scanner();
+                answer.send(Downloads { list, scanner }).ok();
             }
             Order::End(..) => {}
         }

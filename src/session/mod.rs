@@ -2,11 +2,14 @@
 //! may order.
 
 mod driver;
+mod files;
 mod journal;
 mod pool;
 pub mod setup;
 #[cfg(test)]
 mod standin;
+#[cfg(test)]
+pub(crate) use self::standin::DOWNLOAD;
 
 use std::{
     collections::HashMap,
@@ -21,12 +24,17 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::driver::ToClient;
-pub use self::pool::{CellSettings, PoolError};
 use self::{
     driver::{Bind, FromClient, Handle, Order},
+    files::{Downloads, Files},
     journal::{ConnectionJournal, SessionJournal},
     pool::Pool,
 };
+pub use self::{
+    files::{FileError, UPLOAD_LIMIT, Upload},
+    pool::{CellSettings, PoolError},
+};
+pub use crate::cdp::hub::{Download, DownloadState};
 #[cfg(test)]
 use crate::egress::{self, Egress, Resolver};
 use crate::{
@@ -136,6 +144,7 @@ pub struct Running {
     handle: Handle,
     connections: AtomicU64,
     recorder: Recorder,
+    files: Files,
 }
 
 /// A client's connection to a running session.
@@ -228,6 +237,7 @@ impl Sessions {
             agent: start.agent,
             token_hash: start.token_hash,
             leases,
+            files: Files::below(handle.profile.clone()),
             handle,
             connections: AtomicU64::new(0),
             recorder: start.recorder,

@@ -1,25 +1,34 @@
 //! All of a session but its browser: obeys the broker's orders and keeps the
 //! record, so that the use cases can be tested under a clock that is set.
 
-use std::{io, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use super::{
-    SessionEvent,
+    Download, DownloadState, Downloads, SessionEvent,
     driver::{Handle, Order},
 };
 use crate::{
+    cdp::scan::Scanner,
     clock::Clock,
     egress::Egress,
     trace::record::{Actor, Draft, Event},
 };
 
+/// The one download of each.
+pub(crate) const DOWNLOAD: &str = "5c7a1f0e-0000-4000-8000-000000000001";
+
 pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
     let (orders, mut incoming) = mpsc::unbounded_channel();
     let (clients, _) = mpsc::channel(1);
     let listener = Arc::new(egress.listen().await?);
+    let folder = tempfile::tempdir()?;
+    let profile: Arc<Path> = folder.path().canonicalize()?.into();
+    fs::create_dir(profile.join("downloads"))?;
+    fs::write(profile.join("downloads").join(DOWNLOAD), "")?;
     tokio::spawn(async move {
+        let _folder = folder;
         let mut bound = None;
         while let Some(order) = incoming.recv().await {
             match order {
@@ -28,7 +37,18 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
                     answer.send(()).ok();
                 }
                 Order::LeaseAdded => {}
-                Order::LeaseClosed(_, _, answer) => {
+                Order::Downloads(answer) => {
+                    let download = Download {
+                        guid: DOWNLOAD.to_owned(),
+                        name: "report.csv".to_owned(),
+                        bytes: 0,
+                        state: DownloadState::Completed,
+                    };
+                    let scanner = Scanner::new(std::iter::empty()).map(Arc::new);
+                    let list = vec![download];
+                    answer.send(Downloads { list, scanner }).ok();
+                }
+                Order::LeaseClosed(_, _, answer) | Order::Uploaded { answer, .. } => {
                     answer.send(()).ok();
                 }
                 Order::End(reason, answer) => {
@@ -59,5 +79,6 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
         clients,
         listener,
         version: "no browser".into(),
+        profile,
     })
 }

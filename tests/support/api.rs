@@ -164,6 +164,13 @@ impl Api {
         (status, response.text().await.unwrap())
     }
 
+    /// A call that sends bytes and answers bytes.
+    pub async fn bytes(&self, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
+        let response = self.request(method, path).body(body).send().await.unwrap();
+        let status = response.status();
+        (status, response.bytes().await.unwrap().to_vec())
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client
             .request(method, self.base.join(path).unwrap())

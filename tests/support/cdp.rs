@@ -94,6 +94,19 @@ impl Cdp {
         method: &str,
         params: Value,
     ) -> Result<Value, Value> {
+        timeout(LIMIT, self.answer(session, method, params))
+            .await
+            .unwrap_or_else(|_| panic!("no answer to {method} within {LIMIT:?}"))
+            .unwrap_or_else(|| panic!("the connection ended before the answer to {method}"))
+    }
+
+    /// The same, for as long as it takes; `None` where the connection ends first.
+    pub async fn answer(
+        &self,
+        session: Option<&str>,
+        method: &str,
+        params: Value,
+    ) -> Option<Result<Value, Value>> {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut command = json!({ "id": id, "method": method, "params": params });
         if let Some(session) = session {
@@ -102,15 +115,12 @@ impl Cdp {
         let (answer, answered) = oneshot::channel();
         self.0.inbox.replies.lock().unwrap().insert(id, answer);
         let message = Message::text(command.to_string());
-        self.0.out.lock().await.send(message).await.unwrap();
-        let mut reply = timeout(LIMIT, answered)
-            .await
-            .unwrap_or_else(|_| panic!("no answer to {method} within {LIMIT:?}"))
-            .unwrap_or_else(|_| panic!("the connection ended before the answer to {method}"));
-        match reply.get_mut("error") {
+        self.0.out.lock().await.send(message).await.ok()?;
+        let mut reply = answered.await.ok()?;
+        Some(match reply.get_mut("error") {
             Some(error) => Err(error.take()),
             None => Ok(reply["result"].take()),
-        }
+        })
     }
 
     /// Sends a text as it is; the reply with that number.
@@ -217,6 +227,11 @@ impl Cdp {
     /// Whether this text was in anything received so far.
     pub fn has_heard(&self, text: &str) -> bool {
         self.0.inbox.heard.lock().unwrap().contains(text)
+    }
+
+    /// Everything received so far, as it came.
+    pub fn heard(&self) -> String {
+        self.0.inbox.heard.lock().unwrap().clone()
     }
 }
 

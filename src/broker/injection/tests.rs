@@ -101,7 +101,7 @@ fn lent_cookies_come_first_and_displace_their_namesakes() {
         vec![
             lent(1, cookie("sid", "app.test", true, "/"), Delivery::Wire),
             lent(2, cookie("deep", "app.test", true, "/a/b"), Delivery::Wire),
-            lent(3, cookie("csrf", "app.test", true, "/"), Delivery::Jar),
+            lent(3, cookie("csrf", "app.test", true, "/jar"), Delivery::Jar),
         ],
     )]);
     for (path, own, expected) in [
@@ -131,8 +131,13 @@ fn lent_cookies_come_first_and_displace_their_namesakes() {
         ),
         // `deep` does not go to this path, so the browser's own may.
         ("/", Some("deep=own"), Some("sid=lent1; deep=own")),
-        // Lent by the jar: it is the browser's own header that carries it.
-        ("/", Some("csrf=lent3"), Some("sid=lent1; csrf=lent3")),
+        // Lent by the jar, where a page may have put another in its place.
+        ("/jar", None, Some("csrf=lent3; sid=lent1")),
+        (
+            "/jar",
+            Some("csrf=evil; csrf=lent3; a=1"),
+            Some("csrf=lent3; sid=lent1; a=1"),
+        ),
     ] {
         let url = format!("https://app.test{path}");
         assert_eq!(
@@ -157,7 +162,8 @@ fn where_nothing_lent_goes_the_request_keeps_its_own_header() {
     };
     let own = Some("sid=own");
     let jar = one(wire(None), Delivery::Jar);
-    assert_eq!(header_of(&jar, "https://app.test/", own), None);
+    let header = header_of(&jar, "https://app.test/", own);
+    assert_eq!(header.as_deref(), Some("sid=lent1"));
     let strict = one(wire(Some(SameSite::Strict)), Delivery::Wire);
     assert!(header_of(&strict, "https://app.test/", own).is_some());
     // In scope, but not where a browser would send that cookie.
@@ -321,7 +327,7 @@ proptest! {
         let due = open.iter().flat_map(|lease| &lease.cookies).filter(|cookie| {
             let domain = &cookie.attributes.domain;
             let here = host == domain || !cookie.attributes.host_only && host.ends_with(&format!(".{domain}"));
-            here && path.starts_with(&cookie.attributes.path) && cookie.delivery == Delivery::Wire
+            here && path.starts_with(&cookie.attributes.path)
         });
         let mut names: Vec<&str> = due.clone().map(|cookie| cookie.attributes.name.as_str()).collect();
         names.sort_unstable();

@@ -204,6 +204,7 @@ impl Hub {
         };
         match method {
             "Browser.downloadWillBegin" | "Browser.downloadProgress" => {
+                self.download_event(&params);
                 redact::event(method, &mut params, &|_| true);
                 let listeners: Vec<_> = self
                     .clients

@@ -17,6 +17,7 @@ mod client;
 mod command;
 mod credentials;
 mod detail;
+mod files;
 mod filter;
 mod flights;
 mod intercept;
@@ -33,6 +34,7 @@ use std::{
 use serde_json::{Value, json};
 use url::Url;
 
+pub use self::files::{Download, DownloadState};
 use self::{filter::Filter, targets::Target};
 use super::{envelope, scan::Scanner, table::Row};
 use crate::{
@@ -154,7 +156,7 @@ pub enum Output {
 pub struct Hub {
     setup: Setup,
     tenant: Option<Tenant>,
-    scanner: Option<Scanner>,
+    scanner: Option<Arc<Scanner>>,
     /// Values that a site has replaced; pages may still show them.
     retired: Vec<Secret>,
     next: u64,
@@ -172,6 +174,7 @@ pub struct Hub {
     hops: HashMap<String, VecDeque<Url>>,
     /// Files handed in: the path that clients know them by, and where they are.
     uploads: HashMap<String, String>,
+    downloads: Vec<Download>,
     out: VecDeque<Output>,
     ended: bool,
 }
@@ -299,7 +302,7 @@ impl Hub {
         let mut hub = Self {
             setup,
             tenant: None,
-            scanner: Scanner::new(std::iter::empty()),
+            scanner: Scanner::new(std::iter::empty()).map(Arc::new),
             retired: Vec::new(),
             // Chromium was asked for its version under 1 when it was launched.
             next: 1,
@@ -314,6 +317,7 @@ impl Hub {
             flights: flights::Flights::default(),
             hops: HashMap::new(),
             uploads: HashMap::new(),
+            downloads: Vec::new(),
             out: VecDeque::new(),
             ended: false,
         };
@@ -472,7 +476,7 @@ impl Hub {
                 values.extend(lease.cookies.iter().map(|cookie| cookie.value()));
             });
         }
-        self.scanner = Scanner::new(values.iter());
+        self.scanner = Scanner::new(values.iter()).map(Arc::new);
     }
 
     fn is_lent_name(&self, name: &str) -> bool {

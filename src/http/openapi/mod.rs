@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     auth::Callers,
-    body::{IMPORT_LIMIT, JSON_LIMIT},
+    body::{IMPORT_LIMIT, JSON_LIMIT, UPLOAD_LIMIT},
     route::{Answer, Body, Route},
 };
 
@@ -113,12 +113,17 @@ fn body(body: Body) -> Option<Value> {
         Body::None => None,
         Body::Json(schema) => Some(json(schema, true)),
         Body::OptionalJson(schema) => Some(json(schema, false)),
-        Body::File => Some(json!({
-            "required": true,
-            "description": format!("The file as it is, at most {IMPORT_LIMIT} bytes."),
-            "content": { "application/octet-stream": {} },
-        })),
+        Body::File => Some(file(IMPORT_LIMIT)),
+        Body::Upload => Some(file(UPLOAD_LIMIT)),
     }
+}
+
+fn file(limit: usize) -> Value {
+    json!({
+        "required": true,
+        "description": format!("The file as it is, at most {limit} bytes."),
+        "content": { "application/octet-stream": {} },
+    })
 }
 
 fn success(answer: Answer) -> Value {
@@ -127,6 +132,10 @@ fn success(answer: Answer) -> Value {
         Answer::Json(schema) => json!({
             "description": "Done",
             "content": { "application/json": { "schema": reference(schema) } },
+        }),
+        Answer::File => json!({
+            "description": "The file",
+            "content": { "application/octet-stream": {} },
         }),
         Answer::Lines(schema) => json!({
             "description": "One object a line",

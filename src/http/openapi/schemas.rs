@@ -24,6 +24,7 @@ pub(super) fn all() -> Map<String, Value> {
             one_of(&["auto", "netscape", "storage-state", "json"]),
         ),
         ("Delivery", one_of(&["wire", "jar"])),
+        ("FileName", text()),
     ]
     .into_iter()
     .chain(registry())
@@ -266,6 +267,23 @@ fn sessions() -> Vec<(&'static str, Value)> {
             ]),
         ),
         ("SessionList", object(&[("sessions", list(&to("Session")))])),
+        (
+            "Upload",
+            object(&[("path", text()), ("name", text()), ("bytes", number())]),
+        ),
+        (
+            "Download",
+            object(&[
+                ("guid", text()),
+                ("name", text()),
+                ("bytes", number()),
+                ("state", one_of(&["in-progress", "completed", "canceled"])),
+            ]),
+        ),
+        (
+            "DownloadList",
+            object(&[("downloads", list(&to("Download")))]),
+        ),
     ]
 }
 

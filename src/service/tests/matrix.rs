@@ -2,7 +2,10 @@
 //! fails the test.
 
 use super::*;
-use crate::model::id::{CredentialId, TraceId};
+use crate::{
+    model::id::{CredentialId, TraceId},
+    session::DOWNLOAD,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum May {
@@ -17,7 +20,7 @@ enum May {
 use May::{Hidden, No, Yes};
 
 /// Method; a person; the agent whose thing it is; another agent.
-const TABLE: [(&str, May, May, May); 22] = [
+const TABLE: [(&str, May, May, May); 25] = [
     ("agent_add", Yes, No, No),
     ("agent_list", Yes, No, No),
     ("agent_disable", Yes, No, No),
@@ -36,6 +39,9 @@ const TABLE: [(&str, May, May, May); 22] = [
     ("session_list", Yes, Yes, Yes),
     ("session_show", Yes, Yes, Hidden),
     ("session_end", Yes, Yes, Hidden),
+    ("session_upload", Yes, Yes, Hidden),
+    ("session_downloads", Yes, Yes, Hidden),
+    ("session_download", Yes, Yes, Hidden),
     ("trace_list", Yes, No, No),
     ("trace_records", Yes, No, No),
     ("trace_verify", Yes, No, No),
@@ -43,13 +49,14 @@ const TABLE: [(&str, May, May, May); 22] = [
     ("call_refused", Yes, Yes, Yes),
 ];
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     include_str!("../mod.rs"),
     include_str!("../agents.rs"),
     include_str!("../approvals.rs"),
     include_str!("../closing.rs"),
     include_str!("../credentials.rs"),
     include_str!("../delegations.rs"),
+    include_str!("../files.rs"),
     include_str!("../sessions.rs"),
     include_str!("../traces.rs"),
     include_str!("../identity.rs"),
@@ -208,6 +215,21 @@ async fn call(broker: &Broker, method: &str, caller: Caller, on: &Things) -> Ans
         }
         "session_show" => service.session_show(caller, on.session).await.map(drop),
         "session_end" => service.session_end(caller, on.session).await.map(drop),
+        "session_upload" => {
+            let bytes = bytes::Bytes::from_static(b"x");
+            service
+                .session_upload(caller, on.session, "a", bytes)
+                .await
+                .map(drop)
+        }
+        "session_downloads" => service
+            .session_downloads(caller, on.session)
+            .await
+            .map(drop),
+        "session_download" => service
+            .session_download(caller, on.session, DOWNLOAD)
+            .await
+            .map(drop),
         "trace_list" => service.trace_list(caller).await.map(drop),
         "trace_records" => service.trace_records(caller, on.trace).await.map(drop),
         "trace_verify" => service.trace_verify(caller, on.trace).await.map(drop),
