@@ -102,6 +102,7 @@ async fn try_all(cdp: &Cdp, far: &Far, site: &Canary) {
         let script = format!("(() => {{ {} }})()", filled(row, far, site, ""));
         shared.try_evaluate(&script).await.ok();
     }
+    assert_eq!(shared.evaluate("document.title").await, "home");
     stream::iter(of(Who::Own).chain(of(Who::Agent)))
         .for_each_concurrent(ABREAST, |row| {
             let home = &home;
@@ -148,6 +149,12 @@ async fn no_way_out_reaches_the_far_side() {
         let (_session, cdp) = lender.start(&[&lent]).await;
         try_all(&cdp, &far, &site).await;
         let came = far.until(1, SETTLE).await;
+        // Zero counts only if the rows were tried: these begin at the site.
+        for row in ROWS.iter().filter(|row| row.3.contains("/to/")) {
+            let own = format!("//{}.localhost:", row.0);
+            let tried = |hit: &Hit| hit.path.starts_with("/to/") && hit.query.contains(&own);
+            assert!(site.hits().iter().any(tried), "{} was not tried", row.0);
+        }
         assert!(came.is_empty(), "{}: {:?}", browser.display(), names(&came));
     }
 }
