@@ -28,7 +28,7 @@ const SOME_TRACE: &str = "trc_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Who may use which route: method, path, then what a stranger, an agent and
 /// the operator are answered when there is nothing of that id.
-const MATRIX: [(&str, &str, u16, u16, u16); 22] = [
+const MATRIX: [(&str, &str, u16, u16, u16); 25] = [
     ("post", "/v1/agents", 401, 403, 422),
     ("get", "/v1/agents", 401, 403, 200),
     ("post", "/v1/agents/{id}/disable", 401, 403, 404),
@@ -46,6 +46,9 @@ const MATRIX: [(&str, &str, u16, u16, u16); 22] = [
     ("get", "/v1/sessions", 401, 200, 200),
     ("get", "/v1/sessions/{id}", 401, 404, 404),
     ("delete", "/v1/sessions/{id}", 401, 404, 404),
+    ("post", "/v1/sessions/{id}/uploads", 401, 404, 404),
+    ("get", "/v1/sessions/{id}/downloads", 401, 404, 404),
+    ("get", "/v1/sessions/{id}/downloads/{guid}", 401, 404, 404),
     ("get", "/v1/traces", 401, 403, 200),
     ("get", "/v1/traces/{id}/records", 401, 403, 404),
     ("get", "/v1/traces/{id}/verify", 401, 403, 404),
@@ -63,7 +66,9 @@ fn some_path(template: &str) -> String {
         Some("sessions") => SOME_SESSION,
         _ => SOME_TRACE,
     };
-    template.replace("{id}", id)
+    template
+        .replace("{id}", id)
+        .replace("{guid}", "8c1f6a7e-3b0d-4f7c-9a55-0d5b1f6f2c11")
 }
 
 /// A body that parses and is not acceptable, for routes that need one.
