@@ -72,8 +72,18 @@ pub fn check(
         }
         "Browser.getWindowForTarget" => match params.get("targetId") {
             Some(target) if !target.as_str().is_some_and(around.owns_page) => not_found("target"),
-            _ => Forward,
+            // Never asked of Chromium: a page that closes in that moment ends
+            // the whole browser.
+            _ => Answer(json!({"windowId": WINDOW, "bounds": bounds()})),
         },
+        "Browser.getWindowBounds" if params.get("windowId") == Some(&WINDOW.into()) => {
+            Answer(json!({"bounds": bounds()}))
+        }
+        "Browser.setWindowBounds" | "Browser.setContentsSize"
+            if params.get("windowId") == Some(&WINDOW.into()) =>
+        {
+            Answer(json!({}))
+        }
         "Browser.getWindowBounds" | "Browser.setWindowBounds" | "Browser.setContentsSize" => {
             match params.get("windowId").and_then(Value::as_i64) {
                 Some(window) if (around.owns_window)(window) => Forward,
@@ -254,6 +264,13 @@ fn dragged(data: Option<&Value>) -> Checked {
         Some(_) => Refuse("only addresses that a page may go to can be dropped into it".into()),
         None => Forward,
     }
+}
+
+/// The one window of the virtual browser.
+const WINDOW: i64 = 1;
+
+fn bounds() -> Value {
+    json!({"left": 0, "top": 0, "width": 1280, "height": 720, "windowState": "normal"})
 }
 
 /// Puts the session's own context into `browserContextId`, or answers why not.
