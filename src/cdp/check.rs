@@ -70,26 +70,10 @@ pub fn check(
         "Browser.cancelDownload" | "Storage.getCookies" => {
             own_context(params, around).unwrap_or(Forward)
         }
-        "Browser.getWindowForTarget" => match params.get("targetId") {
-            Some(target) if !target.as_str().is_some_and(around.owns_page) => not_found("target"),
-            // Never asked of Chromium: a page that closes in that moment ends
-            // the whole browser.
-            _ => Answer(json!({"windowId": WINDOW, "bounds": bounds()})),
-        },
-        "Browser.getWindowBounds" if params.get("windowId") == Some(&WINDOW.into()) => {
-            Answer(json!({"bounds": bounds()}))
-        }
-        "Browser.setWindowBounds" | "Browser.setContentsSize"
-            if params.get("windowId") == Some(&WINDOW.into()) =>
-        {
-            Answer(json!({}))
-        }
-        "Browser.getWindowBounds" | "Browser.setWindowBounds" | "Browser.setContentsSize" => {
-            match params.get("windowId").and_then(Value::as_i64) {
-                Some(window) if (around.owns_window)(window) => Forward,
-                _ => not_found("window"),
-            }
-        }
+        "Browser.getWindowForTarget"
+        | "Browser.getWindowBounds"
+        | "Browser.setWindowBounds"
+        | "Browser.setContentsSize" => window(method, params, around),
         "Browser.setDockTile" => Answer(json!({})),
         "Extensions.getExtensions" => Answer(json!({"extensions": []})),
         "SystemInfo.getProcessInfo" => {
@@ -269,8 +253,24 @@ fn dragged(data: Option<&Value>) -> Checked {
 /// The one window of the virtual browser.
 const WINDOW: i64 = 1;
 
-fn bounds() -> Value {
-    json!({"left": 0, "top": 0, "width": 1280, "height": 720, "windowState": "normal"})
+/// Chromium is not asked for the window of a page: one that closes in that moment
+/// ends the whole browser.
+fn window(method: &str, params: &Map<String, Value>, around: &Around<'_>) -> Checked {
+    let bounds = json!({
+        "left": 0, "top": 0, "width": 1280, "height": 720, "windowState": "normal",
+    });
+    if method == "Browser.getWindowForTarget" {
+        return match params.get("targetId") {
+            Some(target) if !target.as_str().is_some_and(around.owns_page) => not_found("target"),
+            _ => Answer(json!({"windowId": WINDOW, "bounds": bounds})),
+        };
+    }
+    match params.get("windowId").and_then(Value::as_i64) {
+        Some(WINDOW) if method == "Browser.getWindowBounds" => Answer(json!({"bounds": bounds})),
+        Some(WINDOW) => Answer(json!({})),
+        Some(window) if (around.owns_window)(window) => Forward,
+        _ => not_found("window"),
+    }
 }
 
 /// Puts the session's own context into `browserContextId`, or answers why not.
