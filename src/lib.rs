@@ -91,6 +91,7 @@ pub mod gateway;
 pub mod http;
 pub mod model;
 pub mod policy;
+pub mod policy_file;
 pub mod random;
 pub mod recorder;
 pub mod serve;

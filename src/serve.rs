@@ -162,6 +162,7 @@ impl Broker {
         let closing = CancellationToken::new();
         let connections = TaskTracker::new();
         let reconciler = tokio::spawn(self.service.clone().run_reconciler());
+        let watch = tokio::spawn(self.service.clone().watch_policies());
         tokio::select! {
             () = accept(&self.listener, &self.router, &connections, &closing) => {}
             () = stop => {}
@@ -177,6 +178,7 @@ impl Broker {
             tracing::warn!(left = connections.len(), "connections are cut");
         }
         reconciler.abort();
+        watch.abort();
         ended.map_err(|_| ServeError::Drain(END_TIME))
     }
 }

@@ -24,11 +24,13 @@ const SOME_AGENT: &str = "agt_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 const SOME_CREDENTIAL: &str = "crd_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 const SOME_DELEGATION: &str = "del_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 const SOME_SESSION: &str = "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa";
+const SOME_HOLD: &str = "hld_aaaaaaaaaaaaaaaaaaaaaaaaaa";
+const SOME_LOCK: &str = "lck_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 const SOME_TRACE: &str = "trc_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Who may use which route: method, path, then what a stranger, an agent and
 /// the operator are answered when there is nothing of that id.
-const MATRIX: [(&str, &str, u16, u16, u16); 25] = [
+const MATRIX: [(&str, &str, u16, u16, u16); 32] = [
     ("post", "/v1/agents", 401, 403, 422),
     ("get", "/v1/agents", 401, 403, 200),
     ("post", "/v1/agents/{id}/disable", 401, 403, 404),
@@ -49,6 +51,13 @@ const MATRIX: [(&str, &str, u16, u16, u16); 25] = [
     ("post", "/v1/sessions/{id}/uploads", 401, 404, 404),
     ("get", "/v1/sessions/{id}/downloads", 401, 404, 404),
     ("get", "/v1/sessions/{id}/downloads/{guid}", 401, 404, 404),
+    ("post", "/v1/sessions/{id}/explain", 401, 404, 404),
+    ("get", "/v1/holds", 401, 200, 200),
+    ("get", "/v1/holds/{id}", 401, 404, 404),
+    ("post", "/v1/holds/{id}/answer", 401, 403, 404),
+    ("post", "/v1/locks", 401, 403, 422),
+    ("get", "/v1/locks", 401, 403, 200),
+    ("post", "/v1/locks/{id}/lift", 401, 403, 404),
     ("get", "/v1/traces", 401, 403, 200),
     ("get", "/v1/traces/{id}/records", 401, 403, 404),
     ("get", "/v1/traces/{id}/verify", 401, 403, 404),
@@ -64,6 +73,8 @@ fn some_path(template: &str) -> String {
         Some("credentials") => SOME_CREDENTIAL,
         Some("delegations") => SOME_DELEGATION,
         Some("sessions") => SOME_SESSION,
+        Some("holds") => SOME_HOLD,
+        Some("locks") => SOME_LOCK,
         _ => SOME_TRACE,
     };
     template
@@ -75,6 +86,9 @@ fn some_path(template: &str) -> String {
 fn some_body(method: &str, template: &str) -> Option<Value> {
     match (method, template) {
         ("post", "/v1/agents" | "/v1/credentials" | "/v1/delegations") => Some(json!({})),
+        ("post", "/v1/sessions/{id}/explain") => Some(json!({ "reason": "to close it" })),
+        ("post", "/v1/holds/{id}/answer") => Some(json!({ "answer": "once" })),
+        ("post", "/v1/locks") => Some(json!({ "reason": "nobody is named" })),
         ("post", "/v1/sessions") => Some(json!({ "delegations": [SOME_DELEGATION] })),
         _ => None,
     }

@@ -9,14 +9,13 @@ use hallpass::{
     broker::injection::inject,
     cdp::{
         envelope,
-        hub::{Hub, Journal, Output, Setup, Tenant, Unrecorded},
+        hub::{HoldLimits, Hub, Journal, Output, Setup, Tenant, Unrecorded},
         scan::Scanner,
         table,
     },
     clock::Clock,
     model::{
         action::{Destination, RequestAction},
-        cookie::SiteContext,
         id::{AgentId, SessionId, TraceId},
         secret::Secret,
         time::Now,
@@ -119,24 +118,20 @@ fn run(scale: Scale) -> Vec<Samples> {
         black_box(table::method(black_box("Runtime.evaluate")));
     }));
 
-    let action = RequestAction {
-        method: "GET".into(),
-        url: "https://app.test/tickets/7?view=all".parse().unwrap(),
-        destination: Destination::Page,
-        site: SiteContext::SameSite,
-        partition: None,
-    };
+    let url = "https://app.test/tickets/7?view=all".parse().unwrap();
+    let action = RequestAction::new("GET", url, Destination::Page);
+    let authority = lease::authority();
     for (variant, count) in [("1 lease", 1), ("10 leases", 10)] {
         let leases = lease::leases(count, ORIGIN);
         let now = Clock.now();
         all.push(measure(scale, DECIDE, variant, || {
-            let decision = decide_request(black_box(&action), &leases, now);
+            let decision = decide_request(black_box(&action), &leases, &authority, false, now);
             assert!(matches!(black_box(decision), Decision::Allow(_)));
         }));
     }
     let leases = lease::leases(1, ORIGIN);
     let now = Clock.now();
-    let Decision::Allow(permit) = decide_request(&action, &leases, now) else {
+    let Decision::Allow(permit) = decide_request(&action, &leases, &authority, false, now) else {
         panic!("the lease covers its origin");
     };
     all.push(only(INJECT, &mut || {
@@ -242,10 +237,14 @@ impl Stage {
         stage.hub.bind(
             Tenant {
                 session: SessionId::from_uuid(Uuid::from_u128(5)),
-                agent: AgentId::from_uuid(Uuid::from_u128(6)),
+                authority: lease::authority(),
                 leases: lease::leases(1, ORIGIN),
                 journal: Box::new(Unread(0)),
-                policy: "bench".into(),
+                holds: HoldLimits {
+                    patience: Duration::from_secs(20),
+                    deadline: Duration::from_mins(5),
+                    most: 4,
+                },
             },
             now,
         );

@@ -56,6 +56,7 @@ fn run(scale: Scale) -> Vec<Samples> {
         .unwrap();
     assert!(listener.open(Gate {
         leases: lease::leases(1, &format!("http://{site}")),
+        authority: lease::authority(),
         record: Arc::new(Unread),
         clock: Clock,
     }));

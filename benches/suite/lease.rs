@@ -8,10 +8,11 @@ use hallpass::{
     model::{
         cookie::CookieAttributes,
         delegation::{Delivery, LiveWindow, Window},
-        id::{CredentialId, DelegationId, PersonId},
+        id::{AgentId, CredentialId, DelegationId, PersonId},
         scope::Scope,
         secret::Secret,
     },
+    policy::Authority,
 };
 use uuid::Uuid;
 
@@ -66,4 +67,9 @@ pub fn leases(count: u128, origin: &str) -> Arc<Leases> {
     }
     leases.add(lease(count, origin));
     leases
+}
+
+/// An agent under the policies that ship.
+pub fn authority() -> Authority {
+    Authority::shipped(AgentId::from_uuid(Uuid::from_u128(6))).unwrap()
 }

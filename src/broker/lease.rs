@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc, OnceLock, RwLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use url::{Host, Url};
@@ -50,6 +50,20 @@ pub struct Lease {
     /// What is lent.
     pub cookies: Vec<Arc<LentCookie>>,
     closed: OnceLock<CloseReason>,
+    requests: AtomicU64,
+    writes: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What was used under a lease so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// Requests that were let go.
+    pub requests: u64,
+    /// Those of them that do more than read.
+    pub writes: u64,
+    /// Bytes that went either way.
+    pub bytes: u64,
 }
 
 /// The leases of one session.
@@ -130,6 +144,9 @@ impl Lease {
             live,
             cookies,
             closed: OnceLock::new(),
+            requests: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }
     }
 
@@ -152,6 +169,42 @@ impl Lease {
     pub fn close(&self, reason: CloseReason) -> bool {
         self.closed.set(reason).is_ok()
     }
+
+    /// What was used so far.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        Used {
+            requests: self.requests.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes one request from its budget; answers whether there was one left.
+    #[must_use]
+    pub fn spend_request(&self, writes: bool) -> bool {
+        let budget = &self.scope.budget;
+        if writes && !take(&self.writes, 1, budget.writes) {
+            return false;
+        }
+        take(&self.requests, 1, budget.requests)
+    }
+
+    /// Takes bytes from its budget; answers whether there were so many left.
+    pub fn spend_bytes(&self, bytes: u64) -> bool {
+        let used = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let most = self.scope.budget.bytes;
+        most.is_none_or(|most| used.saturating_add(bytes) <= most)
+    }
+}
+
+/// Adds where the sum stays within the most.
+fn take(used: &AtomicU64, more: u64, most: Option<u64>) -> bool {
+    used.try_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+        let sum = used.saturating_add(more);
+        most.is_none_or(|most| sum <= most).then_some(sum)
+    })
+    .is_ok()
 }
 
 // === impl Leases ===

@@ -5,7 +5,6 @@
 pub mod check;
 pub mod envelope;
 pub mod hub;
-pub mod json;
 pub mod offered;
 pub mod paused;
 pub mod redact;

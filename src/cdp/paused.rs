@@ -2,10 +2,14 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use data_encoding::BASE64;
 use serde::Deserialize;
 use url::Url;
 
-use crate::model::action::{Destination, is_safe_method};
+use crate::model::{
+    action::{Destination, is_safe_method},
+    body::Body,
+};
 
 /// The arguments of `Fetch.requestPaused` that matter here.
 #[derive(Debug, Deserialize)]
@@ -46,6 +50,19 @@ pub struct Request<'a> {
     pub method: Cow<'a, str>,
     /// Headers that the browser will send, its own cookies among them.
     pub headers: BTreeMap<String, String>,
+    /// Whether it has a body, also where that is not told.
+    #[serde(default)]
+    pub has_post_data: bool,
+    /// Its body in pieces; a piece without bytes is a file that is streamed.
+    #[serde(borrow, default)]
+    pub post_data_entries: Vec<Piece<'a>>,
+}
+
+/// A piece of a body, in Base64.
+#[derive(Debug, Deserialize)]
+pub struct Piece<'a> {
+    #[serde(borrow, default)]
+    bytes: Option<Cow<'a, str>>,
 }
 
 impl Paused<'_> {
@@ -102,6 +119,31 @@ impl Paused<'_> {
             .map(|method| method.trim().to_ascii_uppercase())
             .find(|method| !is_safe_method(method));
         asked.unwrap_or_else(|| self.request.method.to_string())
+    }
+
+    /// What it carries.
+    pub fn body(&self) -> Body {
+        let pieces = &self.request.post_data_entries;
+        if pieces.is_empty() {
+            return Body::read("", &[], !self.request.has_post_data);
+        }
+        let mut whole = true;
+        let mut bytes = Vec::new();
+        for piece in pieces {
+            let decoded = piece
+                .bytes
+                .as_ref()
+                .and_then(|text| BASE64.decode(text.as_bytes()).ok());
+            match decoded {
+                Some(more) => bytes.extend(more),
+                None => whole = false,
+            }
+        }
+        Body::read(
+            self.header("content-type").unwrap_or_default(),
+            &bytes,
+            whole,
+        )
     }
 
     /// The value of a header that the browser will send.

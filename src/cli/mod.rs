@@ -9,6 +9,8 @@ pub mod delegation;
 pub mod demo;
 pub mod doctor;
 pub mod failure;
+pub mod hold;
+pub mod lock;
 pub mod output;
 pub mod policy;
 mod scratch;
@@ -82,6 +84,12 @@ pub enum Command {
     /// Sessions: isolated browser contexts, each for one agent.
     #[command(subcommand)]
     Session(session::SessionCommand),
+    /// Holds: requests that wait for a person.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
+    /// Locks: stops on an agent, a person or an origin.
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
     /// Traces: the record of what happened.
     #[command(subcommand)]
     Trace(trace::TraceCommand),
@@ -116,8 +124,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> 
         Command::Credential(command) => credential::run(command, context).await,
         Command::Delegation(command) => delegation::run(command, context).await,
         Command::Session(command) => session::run(command, context).await,
+        Command::Hold(command) => hold::run(command, context).await,
+        Command::Lock(command) => lock::run(command, context).await,
         Command::Trace(command) => trace::run(command, context).await,
-        Command::Policy(command) => policy::run(&command, context),
+        Command::Policy(command) => policy::run(&command, context).await,
     }
 }
 

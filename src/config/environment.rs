@@ -71,6 +71,24 @@ pub const VARIABLES: &[Variable] = &[
     variable("HALLPASS_VAULT_KEY_FILE", "vault.key_file", |c, t| {
         one(&mut c.vault.key_file, t)
     }),
+    variable("HALLPASS_POLICY_BUNDLE", "policy.bundle", |c, t| {
+        one(&mut c.policy.bundle, t)
+    }),
+    variable("HALLPASS_HOLD_PATIENCE", "hold.patience", |c, t| {
+        one(&mut c.hold.patience, t)
+    }),
+    variable("HALLPASS_HOLD_DEADLINE", "hold.deadline", |c, t| {
+        one(&mut c.hold.deadline, t)
+    }),
+    variable("HALLPASS_HOLD_MAX", "hold.max", |c, t| {
+        one(&mut c.hold.max, t)
+    }),
+    variable("HALLPASS_AGENT_SESSIONS", "agent.sessions", |c, t| {
+        one(&mut c.agent.sessions, t)
+    }),
+    variable("HALLPASS_AGENT_WINDOWS", "agent.windows", |c, t| {
+        one(&mut c.agent.windows, t)
+    }),
     variable(
         "HALLPASS_TRACE_SEGMENT_BYTES",
         "trace.segment_bytes",

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::Range, path::Path};
 use serde::Deserialize;
 
 use super::{BrowserKind, ConfigError, Isolation, Requirement, Span, value};
+use crate::policy::classify::SiteRule;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,12 @@ pub(super) struct FileConfig {
     pub(super) egress: EgressSection,
     #[serde(default)]
     pub(super) vault: VaultSection,
+    #[serde(default)]
+    pub(super) policy: PolicySection,
+    #[serde(default)]
+    pub(super) hold: HoldSection,
+    #[serde(default)]
+    pub(super) agent: AgentSection,
     #[serde(default)]
     pub(super) trace: TraceSection,
 }
@@ -70,6 +77,29 @@ pub(super) struct EgressSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct VaultSection {
     pub(super) key_file: Option<value::AbsolutePath>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicySection {
+    pub(super) bundle: Option<value::AbsolutePath>,
+    #[serde(default)]
+    pub(super) sites: Vec<SiteRule>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HoldSection {
+    pub(super) patience: Option<Span>,
+    pub(super) deadline: Option<Span>,
+    pub(super) max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AgentSection {
+    pub(super) sessions: Option<u32>,
+    pub(super) windows: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,6 +18,8 @@ pub use environment::{ELSEWHERE, VARIABLES, Variable};
 pub use span::{Span, SpanError};
 use url::Url;
 
+use crate::policy::classify::SiteRule;
+
 /// Everything that can be set, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -41,6 +43,12 @@ pub struct Config {
     pub egress: EgressConfig,
     /// Sealing.
     pub vault: VaultConfig,
+    /// Policies.
+    pub policy: PolicyConfig,
+    /// Requests that wait for a person.
+    pub hold: HoldConfig,
+    /// What one agent may have at most.
+    pub agent: AgentConfig,
     /// Traces.
     pub trace: TraceConfig,
 }
@@ -136,6 +144,36 @@ pub struct EgressConfig {
 pub struct VaultConfig {
     /// Key that wraps the vault's key.
     pub key_file: PathBuf,
+}
+
+/// Policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyConfig {
+    /// Cedar policies in place of those that ship.
+    pub bundle: Option<PathBuf>,
+    /// What requests of single sites are, whatever their names say.
+    pub sites: Vec<SiteRule>,
+}
+
+/// Requests that wait for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldConfig {
+    /// How long a page is kept waiting before it is told to try again; shorter
+    /// than clients wait for an answer, which for most is 30 seconds.
+    pub patience: Span,
+    /// How long a person may take before it is denied.
+    pub deadline: Span,
+    /// Most that wait in one session.
+    pub max: u32,
+}
+
+/// What one agent may have at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Sessions at once.
+    pub sessions: u32,
+    /// Delegations that are approved and not over.
+    pub windows: u32,
 }
 
 /// Traces.
@@ -302,6 +340,16 @@ impl Config {
             vault: VaultConfig {
                 key_file: data_dir.join("keys").join("vault.key"),
             },
+            policy: PolicyConfig::default(),
+            hold: HoldConfig {
+                patience: Span::seconds(20),
+                deadline: Span::seconds(300),
+                max: 32,
+            },
+            agent: AgentConfig {
+                sessions: 16,
+                windows: 64,
+            },
             trace: TraceConfig {
                 segment_bytes: 64 << 20,
             },
@@ -357,6 +405,19 @@ impl Config {
                     .vault
                     .key_file
                     .map_or(default.vault.key_file, |path| path.0),
+            },
+            policy: PolicyConfig {
+                bundle: read.policy.bundle.map(|path| path.0),
+                sites: read.policy.sites,
+            },
+            hold: HoldConfig {
+                patience: read.hold.patience.unwrap_or(default.hold.patience),
+                deadline: read.hold.deadline.unwrap_or(default.hold.deadline),
+                max: read.hold.max.unwrap_or(default.hold.max),
+            },
+            agent: AgentConfig {
+                sessions: read.agent.sessions.unwrap_or(default.agent.sessions),
+                windows: read.agent.windows.unwrap_or(default.agent.windows),
             },
             trace: TraceConfig {
                 segment_bytes: read

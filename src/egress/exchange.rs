@@ -24,7 +24,7 @@ use crate::{
         origin::Scheme,
         time::Now,
     },
-    policy::{Decision, address::is_public, decide_address, decide_connect, decide_connect_as},
+    policy::{address::is_public, decide_address, decide_connect, decide_connect_as},
 };
 
 /// The longest time between two looks at the leases. Timers stand still while
@@ -145,15 +145,12 @@ impl Exchange {
     /// Decides again, by what is known by now.
     pub(super) fn decide(&self) -> Result<(), Refusal> {
         let now = self.gate.clock.now();
-        let (to, leases) = (&self.endpoint.to, &self.gate.leases);
-        let decision = match self.scheme.get() {
-            Some(scheme) => decide_connect_as(*scheme, to, leases, now),
-            None => decide_connect(to, leases, now),
-        };
-        match decision {
-            Decision::Allow(_) => Ok(()),
-            Decision::Deny(refusal) => Err(refusal),
+        let (to, gate) = (&self.endpoint.to, &self.gate);
+        match self.scheme.get() {
+            Some(scheme) => decide_connect_as(*scheme, to, &gate.leases, &gate.authority, now),
+            None => decide_connect(to, &gate.leases, &gate.authority, now),
         }
+        .map(|_| ())
     }
 
     pub(super) fn allows_address(&self, address: IpAddr) -> bool {

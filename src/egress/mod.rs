@@ -42,6 +42,7 @@ use crate::{
     broker::lease::Leases,
     clock::Clock,
     model::{action::ConnectAction, id::DelegationId, scope::Scope, time::Now},
+    policy::Authority,
 };
 pub use registry::Bar;
 use registry::Registry;
@@ -72,6 +73,8 @@ pub struct Limits {
 pub struct Gate {
     /// The session's leases.
     pub leases: Arc<Leases>,
+    /// Its agent, and the policies that are asked.
+    pub authority: Authority,
     /// Where its connections are recorded.
     pub record: Arc<dyn ConnectionLog>,
     /// What time it is.

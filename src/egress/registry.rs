@@ -21,7 +21,7 @@ use crate::{
         origin::Scheme,
         scope::Scope,
     },
-    policy::{Decision, decide_connect, decide_connect_as},
+    policy::{decide_connect, decide_connect_as},
 };
 
 #[derive(Debug)]
@@ -123,14 +123,10 @@ impl Registry {
             return Err(Refusal::new(Rule::WindowClosed, what));
         }
         let now = gate.clock.now();
-        let decision = match scheme {
-            Some(scheme) => decide_connect_as(scheme, &to, &gate.leases, now),
-            None => decide_connect(&to, &gate.leases, now),
-        };
-        let permit = match decision {
-            Decision::Allow(permit) => permit,
-            Decision::Deny(refusal) => return Err(refusal),
-        };
+        let permit = match scheme {
+            Some(scheme) => decide_connect_as(scheme, &to, &gate.leases, &gate.authority, now),
+            None => decide_connect(&to, &gate.leases, &gate.authority, now),
+        }?;
         let id = state.next;
         state.next += 1;
         let endpoint = Endpoint {

@@ -15,6 +15,8 @@ mod agents;
 mod credentials;
 mod delegations;
 mod files;
+mod holds;
+mod locks;
 mod sessions;
 mod status;
 mod traces;
@@ -44,6 +46,8 @@ pub fn routes() -> Vec<Route> {
         delegations::routes(),
         sessions::routes(),
         files::routes(),
+        holds::routes(),
+        locks::routes(),
         traces::routes(),
         status::routes(),
     ]

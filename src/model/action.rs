@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{
+    body::Body,
     cookie::{PartitionKey, SiteContext},
     delegation::CloseReason,
-    id::DelegationId,
+    id::{DelegationId, HoldId},
+    origin::Origin,
 };
 
 /// How a request is used by the page; decides which list of a scope applies.
@@ -25,6 +27,20 @@ pub enum Destination {
     Connect,
 }
 
+/// Kinds of acts, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Looks.
+    Read,
+    /// Changes something.
+    Write,
+    /// Changes something that cannot be changed back.
+    Destructive,
+    /// Makes, shows or ends credentials.
+    Secrets,
+}
+
 /// One request that the browser has paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestAction {
@@ -38,6 +54,10 @@ pub struct RequestAction {
     pub site: SiteContext,
     /// The cookie partition it is made in, where known.
     pub partition: Option<PartitionKey>,
+    /// Origin of the page that it is made by; none where it opens one.
+    pub page: Option<Origin>,
+    /// What it carries.
+    pub body: Body,
 }
 
 /// One connection that the egress proxy was asked for.
@@ -61,6 +81,18 @@ pub enum Rule {
     MethodOutOfScope,
     /// The origin may be used for sub-resources, not as a page.
     NavigationOutOfScope,
+    /// A policy of the broker forbids it, or none permits it.
+    Policy,
+    /// It waits for a person's answer.
+    Held,
+    /// A person said no.
+    HoldDenied,
+    /// Nobody answered in time.
+    HoldExpired,
+    /// As many requests wait for a person as may.
+    TooManyHolds,
+    /// The delegation's budget is used up.
+    BudgetUsedUp,
     /// A URL that is neither http nor https.
     SchemeRefused,
     /// The delegation that covered it is over.
@@ -94,6 +126,44 @@ pub struct Refusal {
     pub closed: Option<CloseReason>,
     /// What was refused, e.g. `POST https://app.example.com/tickets/7`.
     pub what: String,
+    /// The hold that it waits for, or that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldId>,
+    /// The policies that forbid it, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// What they say, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
+}
+
+// === impl Class ===
+
+impl Class {
+    /// As policies name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Destructive => "destructive",
+            Self::Secrets => "secrets",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Read, Self::Write, Self::Destructive, Self::Secrets]
+            .into_iter()
+            .find(|class| class.as_str() == name)
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 // === impl Rule ===
@@ -105,6 +175,12 @@ impl fmt::Display for Rule {
             Self::PathOutOfScope => "path-out-of-scope",
             Self::MethodOutOfScope => "method-out-of-scope",
             Self::NavigationOutOfScope => "navigation-out-of-scope",
+            Self::Policy => "policy",
+            Self::Held => "held",
+            Self::HoldDenied => "hold-denied",
+            Self::HoldExpired => "hold-expired",
+            Self::TooManyHolds => "too-many-holds",
+            Self::BudgetUsedUp => "budget-used-up",
             Self::SchemeRefused => "scheme-refused",
             Self::WindowClosed => "window-closed",
             Self::SessionEnded => "session-ended",
@@ -129,12 +205,37 @@ impl Refusal {
             delegation: None,
             closed: None,
             what: what.into(),
+            hold: None,
+            policies: Vec::new(),
+            says: None,
+        }
+    }
+
+    /// A refusal by policies.
+    #[must_use]
+    pub const fn by_policy(
+        what: String,
+        delegation: DelegationId,
+        policies: Vec<String>,
+        says: String,
+    ) -> Self {
+        Self {
+            rule: Rule::Policy,
+            delegation: Some(delegation),
+            closed: None,
+            what,
+            hold: None,
+            policies,
+            says: Some(says),
         }
     }
 
     /// One sentence: what the rule says.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &str {
+        if let Some(says) = &self.says {
+            return says;
+        }
         match self.rule {
             Rule::OriginOutOfScope => "no open delegation of this session covers that origin",
             Rule::PathOutOfScope => "the delegation covers that origin, but not that path",
@@ -142,6 +243,12 @@ impl Refusal {
             Rule::NavigationOutOfScope => {
                 "the delegation lets pages load from that origin, but not go there"
             }
+            Rule::Policy => "the policies of this broker forbid it",
+            Rule::Held => "it waits for a person's answer",
+            Rule::HoldDenied => "a person said no",
+            Rule::HoldExpired => "nobody answered for it in time",
+            Rule::TooManyHolds => "too much waits for a person's answer in this session already",
+            Rule::BudgetUsedUp => "the delegation's budget of requests is used up",
             Rule::SchemeRefused => "only http and https addresses can be in scope",
             Rule::WindowClosed => "the delegation that covered it is over",
             Rule::SessionEnded => "the session has ended",
@@ -172,6 +279,24 @@ impl Refusal {
             Rule::WindowClosed => {
                 "ask for a new delegation (POST /v1/delegations) if the task is not done; a window is never extended"
             }
+            Rule::Policy => {
+                "leave it to the person, or do the task without it; a further delegation changes nothing about it, and trying again is refused the same way"
+            }
+            Rule::Held => {
+                "send the very same request again later; it goes through once a person has approved it (GET /v1/holds/ID with the agent's key tells), and another one would wait anew"
+            }
+            Rule::HoldDenied => {
+                "do not send it again: the same request stays refused while this window lasts; take the person's words into account, or ask the person"
+            }
+            Rule::HoldExpired => {
+                "tell the person that it needs an answer, then send the same request again"
+            }
+            Rule::TooManyHolds => {
+                "wait until a person has answered what waits (GET /v1/holds), then try again"
+            }
+            Rule::BudgetUsedUp => {
+                "ask for a new delegation (POST /v1/delegations) if the task is not done; a budget is never raised"
+            }
             Rule::SchemeRefused | Rule::Malformed => "use an http or https address",
             Rule::SessionEnded => "start a new session (POST /v1/sessions)",
             Rule::NameUnresolved => "check the spelling of the host name",
@@ -191,8 +316,14 @@ impl fmt::Display for Refusal {
             self.reason(),
             self.rule
         )?;
+        if !self.policies.is_empty() {
+            write!(f, " of `{}`", self.policies.join("`, `"))?;
+        }
         if let Some(delegation) = self.delegation {
             write!(f, ", delegation {delegation}")?;
+        }
+        if let Some(hold) = self.hold {
+            write!(f, ", hold {hold}")?;
         }
         write!(f, "). What to do: {}.", self.advice())
     }
@@ -205,6 +336,20 @@ pub fn is_safe_method(method: &str) -> bool {
 }
 
 impl RequestAction {
+    /// A request without a body whose causes are all of its own site.
+    #[must_use]
+    pub fn new(method: impl Into<String>, url: Url, destination: Destination) -> Self {
+        Self {
+            method: method.into(),
+            url,
+            destination,
+            site: SiteContext::SameSite,
+            partition: None,
+            page: None,
+            body: Body::default(),
+        }
+    }
+
     /// Method and URL for a record or a message. The query is left out: it may
     /// hold tokens.
     #[must_use]

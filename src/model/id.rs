@@ -114,6 +114,8 @@ ids! {
     TraceId, "trc", "a trace";
     /// A paused request that waits for a person.
     HoldId, "hld", "a hold";
+    /// A stop on an agent, a person or an origin.
+    LockId, "lck", "a lock";
 }
 
 #[cfg(test)]

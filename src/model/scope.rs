@@ -46,6 +46,39 @@ pub struct Scope {
     /// Private or special address ranges that names in this scope may resolve to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNet>,
+    /// What becomes of requests that do more than read, where something is lent.
+    #[serde(default, skip_serializing_if = "Writes::is_hold")]
+    pub writes: Writes,
+    /// How much may be used before the window closes.
+    #[serde(default, skip_serializing_if = "Budget::is_endless")]
+    pub budget: Budget,
+}
+
+/// What becomes of requests that do more than read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writes {
+    /// Each waits for a person's answer.
+    #[default]
+    Hold,
+    /// They go, where the methods allow and no policy holds them.
+    Allow,
+}
+
+/// How much may be used under a delegation; without a figure there is no end but
+/// the window's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// Requests that do more than read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<u64>,
+    /// Bytes over its connections, both ways together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Why a text is no method or path pattern.
@@ -98,6 +131,8 @@ impl Scope {
             load: Vec::new(),
             connect: Vec::new(),
             addresses: Vec::new(),
+            writes: Writes::Hold,
+            budget: Budget::default(),
         }
     }
 
@@ -164,6 +199,13 @@ impl Scope {
                 })
     }
 
+    /// Whether any origin in it lies in `pattern`, or the other way round.
+    #[must_use]
+    pub fn reaches(&self, pattern: &OriginPattern) -> bool {
+        self.patterns()
+            .any(|known| known.includes(pattern) || pattern.includes(known))
+    }
+
     /// Refuses a grant that is wider than `self`, the request.
     ///
     /// # Errors
@@ -196,11 +238,46 @@ impl Scope {
                 return wider(range);
             }
         }
+        if self.writes == Writes::Hold && granted.writes == Writes::Allow {
+            return wider(&"writes: allow");
+        }
+        self.budget.check_narrowed(&granted.budget)?;
         granted.validate()
     }
 
     fn patterns(&self) -> impl Iterator<Item = &OriginPattern> {
         self.origins.iter().chain(&self.load).chain(&self.connect)
+    }
+}
+
+// === impl Writes, Budget ===
+
+impl Writes {
+    /// Whether it is the default.
+    // By reference, as serde asks.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_hold(&self) -> bool {
+        *self == Self::Hold
+    }
+}
+
+impl Budget {
+    fn is_endless(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check_narrowed(&self, granted: &Self) -> Result<(), ScopeError> {
+        for (name, asked, given) in [
+            ("requests", self.requests, granted.requests),
+            ("writes", self.writes, granted.writes),
+            ("bytes", self.bytes, granted.bytes),
+        ] {
+            if asked.is_some_and(|asked| given.is_none_or(|given| given > asked)) {
+                let given = given.map_or("no end".to_owned(), |given| given.to_string());
+                return Err(ScopeError::Wider(format!("`budget.{name}`: {given}")));
+            }
+        }
+        Ok(())
     }
 }
 

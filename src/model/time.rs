@@ -25,6 +25,14 @@ pub struct Now {
     pub boot: BootTime,
 }
 
+impl Now {
+    /// The beginning of both clocks, where time does not matter.
+    pub const ZERO: Self = Self {
+        wall: Timestamp(0),
+        boot: BootTime(0),
+    };
+}
+
 // === impl Timestamp ===
 
 impl Timestamp {

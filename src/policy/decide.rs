@@ -1,42 +1,71 @@
-//! The built-in rules: scope and window.
+//! The decision about a request: the scopes of the session's leases, then the
+//! policies; and the built-in rules for connections.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use super::{Decision, Permit, address::is_public};
+use super::{
+    Authority, Decision, Held, Permit,
+    address::is_public,
+    bundle::{Bundle, Ruling},
+    question::{Act, Place, Question},
+};
 use crate::{
-    broker::lease::Leases,
+    broker::lease::{Lease, Leases},
     model::{
-        action::{ConnectAction, Destination, Refusal, RequestAction, Rule},
+        action::{Class, ConnectAction, Destination, Refusal, RequestAction, Rule},
         origin::{Origin, OriginPattern, Scheme},
-        scope::Scope,
+        scope::{Scope, Writes},
         time::Now,
     },
 };
 
+/// Why a scope alone makes a request wait.
+pub const WRITES_WAIT: &str =
+    "it changes something, and the delegation lets changes go only after a person's answer";
+
 /// Decides a paused request.
 ///
-/// A request is allowed when one open lease covers origin, path and method
+/// A request is covered when one open lease covers origin, path and method
 /// together, or lists the origin for that kind of sub-resource (then nothing
 /// is lent). The cookies of every lease that covers it may go along. Otherwise
 /// the refusal names the lease that came nearest.
+///
+/// Then the policies are asked about it under each lease that covers it, and must
+/// permit it under every one: the cookies of all of them may lie in the browser.
+/// Where one of them, or a lease that lends, wants a person's answer, it waits;
+/// `answered` says that a person has let this very request go.
 #[must_use]
-pub fn decide_request(action: &RequestAction, leases: &Leases, now: Now) -> Decision {
+pub fn decide_request(
+    action: &RequestAction,
+    leases: &Leases,
+    authority: &Authority,
+    answered: bool,
+    now: Now,
+) -> Decision {
+    decide_recorded(action, leases, authority, None, answered, now)
+}
+
+/// The same where it is on record what kind of act it was: parts of the request
+/// that told so may be on record no more. Rules for single sites still decide.
+#[must_use]
+pub fn decide_recorded(
+    action: &RequestAction,
+    leases: &Leases,
+    authority: &Authority,
+    class: Option<Class>,
+    answered: bool,
+    now: Now,
+) -> Decision {
     let Some(origin) = Origin::of(&action.url) else {
         return Decision::Deny(Refusal::new(Rule::SchemeRefused, action.summary()));
     };
     let mut nearest = Refusal::new(Rule::OriginOutOfScope, action.summary());
     let mut rank = 0;
-    let mut permit: Option<Permit> = None;
+    let mut covering: Vec<(Arc<Lease>, bool)> = Vec::new();
     leases.each(|lease| {
         let (near, rule) = match nearness(action, &origin, &lease.scope) {
-            Nearness::Covered { lends } if lease.is_open(now) => {
-                let permit = permit.get_or_insert_with(|| Permit {
-                    delegation: lease.delegation,
-                    lending: Vec::new(),
-                });
-                if lends && !lease.cookies.is_empty() {
-                    permit.lending.push(lease.clone());
-                }
+            Nearness::Covered { own } if lease.is_open(now) => {
+                covering.push((lease.clone(), own));
                 return;
             }
             Nearness::Covered { .. } => (4, Rule::WindowClosed),
@@ -55,57 +84,205 @@ pub fn decide_request(action: &RequestAction, leases: &Leases, now: Now) -> Deci
             nearest.closed = closed;
         }
     });
-    permit.map_or(Decision::Deny(nearest), Decision::Allow)
+    let Some((first, _)) = covering.first() else {
+        return Decision::Deny(nearest);
+    };
+    let bundle = authority.policies.bundle();
+    let classes = bundle.classes();
+    let mut permit = Permit::nothing(first, &bundle);
+    permit.class = match (classes.of_site(action), class) {
+        (Some(class), _) | (None, Some(class)) => class,
+        (None, None) => classes.classify(action),
+    };
+    ask_each(
+        action,
+        &covering,
+        authority,
+        (&bundle, permit),
+        answered,
+        now,
+    )
+}
+
+fn ask_each(
+    action: &RequestAction,
+    covering: &[(Arc<Lease>, bool)],
+    authority: &Authority,
+    (bundle, mut permit): (&Bundle, Permit),
+    answered: bool,
+    now: Now,
+) -> Decision {
+    let class = permit.class;
+    let mut held: Option<Held> = None;
+    for (lease, own) in covering {
+        let lends = *own && !lease.cookies.is_empty();
+        let terms = (&**lease, lends, !own);
+        let question = Question::request(authority.agent, action, class, terms, now);
+        let (policies, says) = match bundle.ask(&question) {
+            Ruling::Permit(policies) => {
+                permit.policies.extend(policies);
+                let waits = lends
+                    && matches!(class, Class::Write | Class::Destructive)
+                    && lease.scope.writes == Writes::Hold;
+                (Vec::new(), waits.then(|| WRITES_WAIT.to_owned()))
+            }
+            Ruling::Hold { policies, says } => (policies, Some(says)),
+            Ruling::Forbid { policies, says } => {
+                let what = action.summary();
+                let refusal = Refusal::by_policy(what, lease.delegation, policies, says);
+                return Decision::Deny(refusal);
+            }
+        };
+        if lends {
+            permit.lending.push(lease.clone());
+        }
+        if let Some(says) = says {
+            let held = held.get_or_insert_with(|| Held {
+                delegation: lease.delegation,
+                lender: lease.lender,
+                class,
+                policies: Vec::new(),
+                says,
+            });
+            held.policies.extend(policies);
+        }
+    }
+    permit.policies.sort_unstable();
+    permit.policies.dedup();
+    match held {
+        Some(held) if !answered => Decision::Hold(held),
+        held => {
+            permit
+                .policies
+                .extend(held.into_iter().flat_map(|held| held.policies));
+            Decision::Allow(permit)
+        }
+    }
+}
+
+/// Decides what an agent does in a page besides requests: the policies are asked
+/// under each open lease that covers the page. Where none does, nothing lent is at
+/// stake and nobody is asked.
+///
+/// # Errors
+/// Why it is refused.
+pub fn decide_act(
+    act: Act,
+    page: &url::Url,
+    leases: &Leases,
+    authority: &Authority,
+    now: Now,
+) -> Result<(), Refusal> {
+    let Some(origin) = Origin::of(page) else {
+        return Ok(());
+    };
+    let bundle = authority.policies.bundle();
+    let refused = leases.find(|lease| {
+        if !lease.is_open(now) || !lease.scope.covers_origin(&origin) {
+            return None;
+        }
+        let question = Question {
+            place: Place::Url(page),
+            lease: Some(lease),
+            lent: !lease.cookies.is_empty(),
+            same_site: true,
+            page: Some(&origin),
+            now,
+            ..Question::any(authority.agent, act)
+        };
+        match bundle.ask(&question) {
+            Ruling::Permit(_) => None,
+            // Nobody can be asked about a command: only a request waits.
+            Ruling::Hold { policies, says } | Ruling::Forbid { policies, says } => {
+                let what = format!("{} on {origin}", act.as_str());
+                Some(Refusal::by_policy(what, lease.delegation, policies, says))
+            }
+        }
+    });
+    refused.map_or(Ok(()), Err)
 }
 
 /// Decides a connection before its name is resolved.
-#[must_use]
-pub fn decide_connect(action: &ConnectAction, leases: &Leases, now: Now) -> Decision {
+///
+/// # Errors
+/// Why it is refused.
+pub fn decide_connect(
+    action: &ConnectAction,
+    leases: &Leases,
+    authority: &Authority,
+    now: Now,
+) -> Result<Permit, Refusal> {
     let what = format!("a connection to {}:{}", action.host, action.port);
-    decide_endpoint(what, leases, now, |scope| {
+    decide_endpoint(what, action, leases, authority, now, |scope| {
         scope.covers_endpoint(&action.host, action.port)
     })
 }
 
 /// Decides a connection whose scheme is known: one that asks for a page in
 /// clear text, or one whose first bytes were seen.
-#[must_use]
+///
+/// # Errors
+/// Why it is refused.
 pub fn decide_connect_as(
     scheme: Scheme,
     action: &ConnectAction,
     leases: &Leases,
+    authority: &Authority,
     now: Now,
-) -> Decision {
+) -> Result<Permit, Refusal> {
     let ConnectAction { host, port } = action;
     let what = format!("a connection to {}://{host}:{port}", scheme.as_str());
-    decide_endpoint(what, leases, now, |scope| {
+    decide_endpoint(what, action, leases, authority, now, |scope| {
         scope.covers_endpoint_as(scheme, host, *port)
     })
 }
 
 fn decide_endpoint(
     what: String,
+    action: &ConnectAction,
     leases: &Leases,
+    authority: &Authority,
     now: Now,
     covers: impl Fn(&Scope) -> bool,
-) -> Decision {
-    let mut nearest = Refusal::new(Rule::OriginOutOfScope, what);
-    let allowed = leases.find(|lease| {
+) -> Result<Permit, Refusal> {
+    let mut nearest = Refusal::new(Rule::OriginOutOfScope, what.clone());
+    let host = action.host.to_string();
+    let bundle = authority.policies.bundle();
+    let mut permit = None;
+    let refused = leases.find(|lease| {
         if !covers(&lease.scope) {
             return None;
         }
-        if lease.is_open(now) {
-            return Some(Permit {
-                delegation: lease.delegation,
-                lending: Vec::new(),
-            });
+        if !lease.is_open(now) {
+            nearest.rule = Rule::WindowClosed;
+            nearest.delegation = Some(lease.delegation);
+            nearest.closed = lease.closed(now);
+            return None;
         }
-        nearest.rule = Rule::WindowClosed;
-        nearest.delegation = Some(lease.delegation);
-        nearest.closed = lease.closed(now);
-        None
+        let question = Question {
+            place: Place::Endpoint(&host, action.port),
+            lease: Some(lease),
+            lent: !lease.cookies.is_empty(),
+            now,
+            ..Question::any(authority.agent, Act::Tunnel)
+        };
+        match bundle.ask(&question) {
+            Ruling::Permit(policies) => {
+                let permit = permit.get_or_insert_with(|| Permit::nothing(lease, &bundle));
+                permit.policies.extend(policies);
+                None
+            }
+            Ruling::Hold { policies, says } | Ruling::Forbid { policies, says } => {
+                let what = what.clone();
+                Some(Refusal::by_policy(what, lease.delegation, policies, says))
+            }
+        }
     });
-    allowed.map_or(Decision::Deny(nearest), Decision::Allow)
+    match (refused, permit) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Some(permit)) => Ok(permit),
+        (None, None) => Err(nearest),
+    }
 }
 
 /// Decides the address that a name resolved to: public ones may be used,
@@ -126,7 +303,7 @@ pub fn decide_address(action: &ConnectAction, address: IpAddr, leases: &Leases, 
 }
 
 enum Nearness {
-    Covered { lends: bool },
+    Covered { own: bool },
     Short(u8, Rule),
     Elsewhere,
 }
@@ -136,7 +313,7 @@ fn nearness(action: &RequestAction, origin: &Origin, scope: &Scope) -> Nearness 
         return if !scope.covers_path(&action.url) {
             Nearness::Short(1, Rule::PathOutOfScope)
         } else if scope.covers_method(&action.method) {
-            Nearness::Covered { lends: true }
+            Nearness::Covered { own: true }
         } else {
             Nearness::Short(2, Rule::MethodOutOfScope)
         };
@@ -149,7 +326,7 @@ fn nearness(action: &RequestAction, origin: &Origin, scope: &Scope) -> Nearness 
     };
     if listed {
         if scope.covers_method(&action.method) {
-            Nearness::Covered { lends: false }
+            Nearness::Covered { own: false }
         } else {
             Nearness::Short(2, Rule::MethodOutOfScope)
         }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     model::{
         delegation::{CloseReason, Event as Change, LentCredential, State, Terms, TransitionError},
-        id::{CredentialId, DelegationId, PersonId},
+        id::{AgentId, CredentialId, DelegationId, PersonId},
         time::Now,
     },
     store::StoredDelegation,
@@ -47,13 +47,21 @@ impl Service {
             }
             self.acting_for(caller, Some(&stored.delegation.agent.into()))
                 .await?;
+            self.check_windows(stored.delegation.agent).await?;
             let granted = self.grant(&mut stored, approver, narrow).await?;
             if !self.store.delegation_update(&stored).await? {
                 return Err(CallError::Conflict(format!(
                     "{id} changed meanwhile; look at it again before deciding"
                 )));
             }
+            let scope = granted.scope.clone();
             self.record_approval(approver, id, granted).await?;
+            // A lock that was set between the look at it and the store.
+            let agent = stored.delegation.agent;
+            if let Err(locked) = self.check_unlocked(agent, Some((approver, &scope))) {
+                self.close(caller.into(), id, CloseReason::Locked).await?;
+                return Err(locked);
+            }
             self.bind_running(id).await?;
             self.due.notify_one();
             let stored = self.delegation_of(caller, id).await?;
@@ -86,6 +94,22 @@ impl Service {
         .await
     }
 
+    /// Refuses one more window than an agent may have.
+    async fn check_windows(&self, agent: AgentId) -> Answer<()> {
+        let most = self.config.agent.windows as usize;
+        let unclosed = self.store.delegation_unclosed().await?;
+        let open = unclosed.iter().filter(|stored| {
+            stored.delegation.agent == agent
+                && matches!(stored.delegation.state, State::Approved { .. })
+        });
+        if open.count() < most {
+            return Ok(());
+        }
+        Err(CallError::Limit(format!(
+            "{most} delegations of this agent are approved and not over, which is the most (`agent.windows`); revoke or complete one"
+        )))
+    }
+
     async fn grant(
         &self,
         stored: &mut StoredDelegation,
@@ -100,6 +124,7 @@ impl Service {
             None => requested.window,
         };
         let scope = narrow.scope.unwrap_or_else(|| requested.scope.clone());
+        self.check_unlocked(stored.delegation.agent, Some((approver, &scope)))?;
         let credentials = self
             .chosen(stored, narrow.credentials.as_deref(), now)
             .await?;

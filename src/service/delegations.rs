@@ -35,6 +35,8 @@ impl Service {
             let now = self.now();
             ask::check_purpose(&new.purpose)?;
             ask::check_scope(&new.scope)?;
+            let whose = new.lender.unwrap_or(self.operator);
+            self.check_unlocked(agent.id, Some((whose, &new.scope)))?;
             ask::check_count("cookies", new.cookies.len())?;
             let window = ask::window(new.window, self.config.window, now.wall)?;
             let lender = new.lender.unwrap_or(self.operator);

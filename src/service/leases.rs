@@ -94,6 +94,7 @@ impl Service {
         if self.lending.closed(id).is_some() {
             return Err(over());
         }
+        self.check_unlocked(delegation.agent, Some((delegation.lender, &granted.scope)))?;
         let mut cookies = Vec::with_capacity(granted.credentials.len());
         for lent in &granted.credentials {
             let stored = self.lent(delegation.lender, lent.credential).await?;

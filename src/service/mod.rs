@@ -12,10 +12,13 @@ mod closing;
 mod credentials;
 mod delegations;
 mod files;
+mod holds;
 mod identity;
 mod leases;
 mod ledger;
+mod locks;
 mod open;
+mod policies;
 mod reconciler;
 mod sessions;
 mod showing;
@@ -32,6 +35,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use call::{CallError, Caller};
+pub use holds::Answered;
+pub use locks::NewLock;
 pub use open::{OpenError, Time};
 pub use view::{
     AgentRef, CookieLabel, CookieRef, DelegationFilter, DelegationInfo, ImportReport, Narrow,
@@ -67,6 +72,7 @@ pub struct Service {
     ledger: Ledger,
     sessions: Arc<Sessions>,
     lending: Lending,
+    locks: locks::Locks,
     operator: PersonId,
     operator_token: TokenHash,
     time: Time,

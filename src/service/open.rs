@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{CallError, Service, leases::Lending, ledger::Ledger};
+use super::{CallError, Service, leases::Lending, ledger::Ledger, locks::Locks};
 use crate::{
     clock::{Clock, boot_id},
     config::Config,
@@ -136,6 +136,7 @@ impl Service {
             ledger,
             sessions,
             lending: Lending::default(),
+            locks: Locks::default(),
             operator,
             operator_token: operator_token.hash(),
             time,
@@ -177,6 +178,12 @@ impl Service {
                 .session_end(session.id, now, "the broker stopped")
                 .await?;
         }
+        self.deny_left_holds().await.map_err(OpenError::Settle)?;
+        self.locks.fill(self.store.lock_list(false).await?);
+        let revision = self.sessions.policies().bundle().revision().to_string();
+        self.registry(Actor::Broker, "policies-loaded", &revision, "at the start")
+            .await
+            .map_err(OpenError::Settle)?;
         self.reconcile().await.map_err(OpenError::Settle)?;
         Ok(())
     }

@@ -43,6 +43,8 @@ impl Service {
     pub async fn reconcile(&self) -> Answer<Option<Duration>> {
         self.drain_events().await;
         let next = self.close_due().await?;
+        // What a grant that raced with a lock may have left open.
+        self.close_locked(Actor::Broker).await?;
         self.end_idle_sessions().await?;
         for head in self.ledger.moved_heads() {
             self.store.trace_head_set(&head).await?;
@@ -160,6 +162,12 @@ impl Service {
                 value,
                 attributes,
             }) => self.credential_rotated(credential, attributes, value).await,
+            Some(SessionEvent::Held(hold)) => self.hold_began(&hold).await,
+            Some(SessionEvent::HoldEnded { hold, end }) => self.hold_ended(hold, end).await,
+            Some(SessionEvent::UsedUp(delegation)) => {
+                self.close(Actor::Broker, delegation, CloseReason::Exhausted)
+                    .await
+            }
             None => Ok(()),
         };
         if let Err(error) = taken {

@@ -38,6 +38,7 @@ impl Service {
     ) -> Answer<StartedSession> {
         self.noted(caller, "session start", async {
             let agent = self.acting_for(caller, agent).await?;
+            self.check_unlocked(agent.id, None)?;
             if delegations.len() > BOUND {
                 return Err(CallError::invalid(
                     "delegations",
@@ -249,7 +250,15 @@ impl Service {
     async fn admit(&self, caller: Caller, session: &StoredSession) -> Answer<Recorder> {
         let one_at_a_time = self.admission.lock().await;
         let max = self.config.session.max;
-        let running = self.store.session_unended().await?.len();
+        let unended = self.store.session_unended().await?;
+        let running = unended.len();
+        let most = self.config.agent.sessions as usize;
+        let own = unended.iter().filter(|other| other.agent == session.agent);
+        if own.count() >= most {
+            return Err(CallError::Limit(format!(
+                "{most} sessions of this agent run, which is the most (`agent.sessions`); end one"
+            )));
+        }
         if running >= max as usize {
             return Err(CallError::Limit(format!(
                 "{running} sessions run and `session.max` is {max}; end one, or wait until one ends"

@@ -21,19 +21,20 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Downloads, SessionEvent};
+use super::{Board, Downloads, SessionEvent};
 use crate::{
     broker::lease::{Lease, Leases},
     browser::{
         cell::{Cell, CellProcess},
         pipe::{PipeReader, PipeWriter},
     },
-    cdp::hub::{ClientId, Hub, Output, Setup, Tenant},
+    cdp::hub::{AnswerError, ClientId, Hub, Output, Setup, Tenant},
     clock::Clock,
     egress::{Bar, Listener},
     model::{
         delegation::CloseReason,
-        id::{DelegationId, SessionId},
+        hold::HoldAnswer,
+        id::{DelegationId, HoldId, PersonId, SessionId},
         time::Now,
     },
     recorder::Recorder,
@@ -72,6 +73,15 @@ pub(crate) enum Order {
     },
     /// Tell what pages gave for download.
     Downloads(oneshot::Sender<Downloads>),
+    /// A person answers a hold.
+    AnswerHold {
+        hold: HoldId,
+        answer: HoldAnswer,
+        person: PersonId,
+        done: oneshot::Sender<Result<(), AnswerError>>,
+    },
+    /// The agent says what it is about to do.
+    Explained(String),
     /// End the session; answer when nothing of it is left.
     End(String, oneshot::Sender<()>),
 }
@@ -84,6 +94,7 @@ pub(crate) struct Bind {
     pub(crate) recorder: Recorder,
     pub(crate) grace: Duration,
     pub(crate) events: mpsc::UnboundedSender<SessionEvent>,
+    pub(crate) board: Arc<Board>,
 }
 
 /// What clients' connections send.
@@ -135,6 +146,8 @@ struct Driver {
     ready: Option<oneshot::Sender<()>>,
     durable: mpsc::UnboundedSender<(String, bool)>,
     idle_since: Instant,
+    /// Delegations whose budget is used up.
+    used_up: Vec<DelegationId>,
     ending: Option<String>,
 }
 
@@ -144,6 +157,7 @@ struct Bound {
     recorder: Recorder,
     grace: Duration,
     events: mpsc::UnboundedSender<SessionEvent>,
+    board: Arc<Board>,
     had_lease: bool,
     /// Delegations whose end is on record.
     over: HashSet<DelegationId>,
@@ -198,6 +212,7 @@ pub(crate) async fn start(
         ready: Some(ready),
         durable,
         idle_since: Instant::now(),
+        used_up: Vec::new(),
         ending: None,
     };
     let reader = cell.reader;
@@ -306,6 +321,7 @@ impl Driver {
                 () = &mut timer => self.tick().await,
             }
             self.carry();
+            self.close_used_up().await;
         }
         self.finish(writer).await;
         for answer in end_answers {
@@ -319,7 +335,11 @@ impl Driver {
                     answer.send(()).ok();
                 }
                 // Dropped unanswered, which tells that the session is over.
-                Order::Uploaded { .. } | Order::Downloads(_) | Order::LeaseAdded => {}
+                Order::Uploaded { .. }
+                | Order::Downloads(_)
+                | Order::AnswerHold { .. }
+                | Order::Explained(_)
+                | Order::LeaseAdded => {}
             }
         }
     }
@@ -338,6 +358,7 @@ impl Driver {
                     recorder: bind.recorder,
                     grace: bind.grace,
                     events: bind.events,
+                    board: bind.board,
                 });
                 self.idle_since = Instant::now();
                 self.fence(answer);
@@ -361,6 +382,16 @@ impl Driver {
                 let scanner = self.hub.scanner();
                 answer.send(Downloads { list, scanner }).ok();
             }
+            Order::AnswerHold {
+                hold,
+                answer,
+                person,
+                done,
+            } => {
+                done.send(self.hub.answer_hold(hold, &answer, person, now))
+                    .ok();
+            }
+            Order::Explained(words) => self.hub.explained(&words),
             Order::End(..) => {}
         }
     }
@@ -486,9 +517,30 @@ impl Driver {
                         bound.events.send(event).ok();
                     }
                 }
+                Output::Held(hold) => self.tell(|bound| {
+                    bound.board.put((*hold).clone());
+                    Some(SessionEvent::Held(hold))
+                }),
+                Output::HoldWaits { hold, waiting } => self.tell(|bound| {
+                    bound.board.waits(hold, waiting);
+                    None
+                }),
+                Output::HoldEnded { hold, end } => self.tell(|bound| {
+                    bound.board.take(hold);
+                    Some(SessionEvent::HoldEnded { hold, end })
+                }),
+                Output::UsedUp(delegation) => self.used_up.push(delegation),
                 Output::End { reason } => {
                     self.ending.get_or_insert(reason);
                 }
+            }
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce(&Bound) -> Option<SessionEvent>) {
+        if let Some(bound) = &self.bound {
+            if let Some(event) = what(bound) {
+                bound.events.send(event).ok();
             }
         }
     }
@@ -549,6 +601,24 @@ impl Driver {
         self.end_if_done(now);
     }
 
+    /// What is used up ends as what has run out.
+    async fn close_used_up(&mut self) {
+        for delegation in std::mem::take(&mut self.used_up) {
+            let Some(bound) = &self.bound else {
+                return;
+            };
+            let closed = bound.leases.find(|lease| {
+                (lease.delegation == delegation).then(|| lease.close(CloseReason::Exhausted))
+            });
+            if closed == Some(true) {
+                self.tell(|_| Some(SessionEvent::UsedUp(delegation)));
+                self.close_lease(delegation, Actor::Broker, None).await;
+                self.end_if_done(self.clock.now());
+                self.carry();
+            }
+        }
+    }
+
     fn end_if_done(&mut self, now: Now) {
         let Some(bound) = &self.bound else {
             return;
@@ -566,7 +636,7 @@ impl Driver {
     /// browser, close the record, tell.
     async fn finish(mut self, writer: JoinHandle<()>) {
         let reason = self.ending.take().unwrap_or_default();
-        self.hub.end(&reason);
+        self.hub.end(&reason, self.clock.now());
         self.ending = None;
         self.carry();
         self.listener.close().await;

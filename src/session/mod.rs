@@ -1,6 +1,7 @@
 //! The running sessions: cells, the tasks that drive them, and what the broker
 //! may order.
 
+mod board;
 mod driver;
 mod files;
 mod journal;
@@ -24,17 +25,18 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::driver::ToClient;
+pub use self::{
+    board::Board,
+    files::{FileError, UPLOAD_LIMIT, Upload},
+    pool::{CellSettings, PoolError},
+};
 use self::{
     driver::{Bind, FromClient, Handle, Order},
     files::{Downloads, Files},
     journal::{ConnectionJournal, SessionJournal},
     pool::Pool,
 };
-pub use self::{
-    files::{FileError, UPLOAD_LIMIT, Upload},
-    pool::{CellSettings, PoolError},
-};
-pub use crate::cdp::hub::{Download, DownloadState};
+pub use crate::cdp::hub::{AnswerError, Download, DownloadState, HoldLimits};
 #[cfg(test)]
 use crate::egress::{self, Egress, Resolver};
 use crate::{
@@ -45,16 +47,15 @@ use crate::{
     model::{
         cookie::CookieAttributes,
         delegation::CloseReason,
-        id::{AgentId, CredentialId, DelegationId, SessionId},
+        hold::{Hold, HoldAnswer, HoldEnd},
+        id::{AgentId, CredentialId, DelegationId, HoldId, PersonId, SessionId},
         secret::Secret,
     },
+    policy::{Authority, Policies},
     recorder::Recorder,
     trace::record::{Actor, Draft, Event},
     vault::token::TokenHash,
 };
-
-/// Revision of the built-in rules, as records name it.
-pub const POLICY: &str = "built-in/1";
 
 /// What a session is started with.
 #[derive(Debug)]
@@ -109,6 +110,17 @@ pub enum SessionEvent {
         /// The new attributes.
         attributes: CookieAttributes,
     },
+    /// A request waits for a person.
+    Held(Box<Hold>),
+    /// It does not wait any more.
+    HoldEnded {
+        /// Which.
+        hold: HoldId,
+        /// How.
+        end: HoldEnd,
+    },
+    /// A budget is used up; the window is closed in its session.
+    UsedUp(DelegationId),
 }
 
 /// Where running sessions tell what happens.
@@ -121,12 +133,16 @@ pub struct Limits {
     pub sessions: usize,
     /// How long a session may be without a client.
     pub grace: Duration,
+    /// How long requests wait for a person, and how many.
+    pub holds: HoldLimits,
 }
 
 /// The running sessions.
 #[derive(Debug)]
 pub struct Sessions {
     pool: Pool,
+    policies: Arc<Policies>,
+    board: Arc<Board>,
     limits: Limits,
     running: RwLock<HashMap<SessionId, Arc<Running>>>,
     events: mpsc::UnboundedSender<SessionEvent>,
@@ -161,10 +177,16 @@ pub(crate) type Outgoing = mpsc::UnboundedReceiver<ToClient>;
 
 impl Sessions {
     /// No session yet; begins to warm cells.
-    pub fn new(settings: CellSettings, limits: Limits) -> (Arc<Self>, SessionEvents) {
+    pub fn new(
+        settings: CellSettings,
+        limits: Limits,
+        policies: Arc<Policies>,
+    ) -> (Arc<Self>, SessionEvents) {
         let (events, receiver) = mpsc::unbounded_channel();
         let sessions = Arc::new(Self {
             pool: Pool::new(settings),
+            policies,
+            board: Arc::default(),
             limits,
             running: RwLock::default(),
             events,
@@ -179,9 +201,16 @@ impl Sessions {
         let resolver = Resolver::new(HashMap::new()).unwrap();
         let sessions = Self {
             pool: Pool::without_browsers(Egress::new(resolver, egress::Limits::default())),
+            policies: Arc::new(Policies::shipped().unwrap()),
+            board: Arc::default(),
             limits: Limits {
                 sessions: 100,
                 grace: Duration::from_mins(1),
+                holds: HoldLimits {
+                    patience: Duration::from_secs(20),
+                    deadline: Duration::from_mins(5),
+                    most: 32,
+                },
             },
             running: RwLock::default(),
             events,
@@ -210,8 +239,13 @@ impl Sessions {
             &handle.version,
         )
         .map_err(SessionError::Unrecorded)?;
+        let authority = Authority {
+            agent: start.agent,
+            policies: self.policies.clone(),
+        };
         let opened = handle.listener.open(Gate {
             leases: leases.clone(),
+            authority: authority.clone(),
             record: Arc::new(ConnectionJournal(start.recorder.clone())),
             clock: Clock,
         });
@@ -221,16 +255,17 @@ impl Sessions {
         let bind = Bind {
             tenant: Tenant {
                 session: start.session,
-                agent: start.agent,
+                authority,
                 leases: leases.clone(),
                 journal: Box::new(SessionJournal(start.recorder.clone())),
-                policy: POLICY.into(),
+                holds: self.limits.holds,
             },
             session: start.session,
             leases: leases.clone(),
             recorder: start.recorder.clone(),
             grace: self.limits.grace,
             events: self.events.clone(),
+            board: self.board.clone(),
         };
         let session = Arc::new(Running {
             id: start.session,
@@ -314,6 +349,46 @@ impl Sessions {
         running.leases.add(lease);
         running.order(Order::LeaseAdded);
         Ok(true)
+    }
+
+    /// What waits for people in all of them.
+    pub const fn holds(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Answers a hold; when this answers, what was let go is on its way.
+    ///
+    /// # Errors
+    /// See [`AnswerError`].
+    pub async fn answer_hold(
+        &self,
+        session: SessionId,
+        hold: HoldId,
+        answer: HoldAnswer,
+        person: PersonId,
+    ) -> Result<(), AnswerError> {
+        let running = self.get(session).ok_or(AnswerError::Over)?;
+        let (done, answered) = oneshot::channel();
+        running.order(Order::AnswerHold {
+            hold,
+            answer,
+            person,
+            done,
+        });
+        answered.await.unwrap_or(Err(AnswerError::Over))
+    }
+
+    /// Passes on what an agent says that it is about to do; answers whether its
+    /// session runs.
+    pub fn explain(&self, session: SessionId, words: String) -> bool {
+        self.get(session)
+            .map(|running| running.order(Order::Explained(words)))
+            .is_some()
+    }
+
+    /// The policies that decide in all of them.
+    pub const fn policies(&self) -> &Arc<Policies> {
+        &self.policies
     }
 
     /// A running session.
@@ -463,7 +538,9 @@ fn window_opened(recorder: &Recorder, lease: &Lease) -> Draft {
             delegation: lease.delegation,
             lender: lease.lender,
             approver: lease.approver,
+            from: lease.live.window.start,
             until: lease.live.window.end,
+            scope: lease.scope.clone(),
             cookies: lease
                 .cookies
                 .iter()

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
-use super::{CellSettings, Limits, SessionEvents, Sessions};
+use super::{CellSettings, HoldLimits, Limits, SessionEvents, Sessions};
 use crate::{
     browser::{
         cell::{CellSpec, DEFAULT_USERS},
@@ -15,6 +15,8 @@ use crate::{
     },
     config::{Config, Isolation, Requirement},
     egress::{self, Egress, HostsError, Resolver},
+    policy::Policies,
+    policy_file::{self, PolicyFileError},
 };
 
 /// Longest time for a browser to get ready.
@@ -26,6 +28,9 @@ pub enum SetupError {
     /// No browser, or none that works.
     #[error(transparent)]
     Browser(#[from] DiscoverError),
+    /// The bundle of policies cannot be used.
+    #[error(transparent)]
+    Policies(#[from] PolicyFileError),
     /// `egress.hosts` names something that is no host.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -55,6 +60,7 @@ pub async fn sessions(
     for reaped in reap_orphans(lock).map_err(SetupError::Reap)? {
         tracing::warn!(cell = %reaped.cell, killed = reaped.killed, problem = reaped.problem, "cleared away a cell that an earlier broker left");
     }
+    let policies = Arc::new(Policies::new(policy_file::load(&config.policy)?));
     let browser = discover(config.browser.path.as_deref()).await?;
     let hosts = config.egress.hosts.clone().into_iter().collect();
     let egress = Egress::new(Resolver::new(hosts)?, egress::Limits::default());
@@ -79,8 +85,13 @@ pub async fn sessions(
     let limits = Limits {
         sessions: usize::try_from(config.session.max).unwrap_or(usize::MAX),
         grace: config.session.grace.0,
+        holds: HoldLimits {
+            patience: config.hold.patience.0,
+            deadline: config.hold.deadline.0,
+            most: usize::try_from(config.hold.max).unwrap_or(usize::MAX),
+        },
     };
-    let (sessions, events) = Sessions::new(settings, limits);
+    let (sessions, events) = Sessions::new(settings, limits, policies);
     Ok((sessions, events, egress))
 }
 

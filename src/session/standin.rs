@@ -36,7 +36,10 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
                     bound = Some(bind);
                     answer.send(()).ok();
                 }
-                Order::LeaseAdded => {}
+                Order::LeaseAdded | Order::Explained(_) => {}
+                Order::AnswerHold { done, .. } => {
+                    done.send(Ok(())).ok();
+                }
                 Order::Downloads(answer) => {
                     let download = Download {
                         guid: DOWNLOAD.to_owned(),

@@ -8,6 +8,8 @@ mod agent;
 mod credential;
 mod delegation;
 mod file;
+mod hold;
+mod lock;
 mod meta;
 mod peek;
 mod row;

@@ -5,7 +5,7 @@ use std::io;
 
 use super::{
     canonical::{INTEGER_MAX, escaped_len, text_len},
-    record::{CookieTrace, Draft, Event},
+    record::{CookieTrace, Draft, Event, Facts},
 };
 use crate::model::{action::Refusal, delegation::Terms};
 
@@ -17,6 +17,9 @@ pub const TEXT_MAX: usize = 8 * 1024;
 
 /// Longest text of an item of a list, in bytes as written, escapes included.
 pub const ITEM_TEXT_MAX: usize = 1024;
+
+// Most items of a list of texts.
+const LIST_MAX: usize = 12;
 
 // Everything of a line but texts and lists: names, ids, times, hashes, numbers.
 const FRAME: usize = 1024;
@@ -99,7 +102,10 @@ impl Measure {
                 self.text(browser);
                 self.0 += delegations.len() * ID;
             }
-            Event::WindowOpened { cookies, .. } => self.cookies(cookies),
+            Event::WindowOpened { cookies, scope, .. } => {
+                self.cookies(cookies);
+                self.written(scope);
+            }
             Event::SessionEnded { reason } => self.text(reason),
             Event::Client {
                 what,
@@ -125,10 +131,46 @@ impl Measure {
                 what,
                 refusal,
                 policy,
+                policies,
+                facts,
                 ..
             } => {
-                self.texts([request, what, policy]);
+                self.items([request, policy]);
+                self.text(what);
+                self.list(policies);
+                self.facts(facts);
                 self.refusal(refusal.as_mut());
+            }
+            Event::HoldOpened {
+                request,
+                what,
+                policies,
+                says,
+                facts,
+                page,
+                cause,
+                agent_says,
+                ..
+            } => {
+                self.text(what);
+                self.texts(page);
+                self.items([request, says]);
+                self.items(cause);
+                self.items(agent_says);
+                self.list(policies);
+                self.facts(facts);
+            }
+            Event::HoldEnded { rule, words, .. } => {
+                self.texts(words);
+                if let Some(rule) = rule {
+                    self.texts([&mut rule.path, &mut rule.method]);
+                    self.items([&mut rule.body]);
+                    for names in [&mut rule.query, &mut rule.fields] {
+                        let mut list: Vec<String> = std::mem::take(names).into_iter().collect();
+                        self.list(&mut list);
+                        names.extend(list);
+                    }
+                }
             }
             Event::Injection { request, cookies } => {
                 self.text(request);
@@ -181,9 +223,36 @@ impl Measure {
         self.0 += cut(text, TEXT_MAX);
     }
 
+    fn items<'a>(&mut self, texts: impl IntoIterator<Item = &'a mut String>) {
+        for text in texts {
+            self.0 += ID + cut(text, ITEM_TEXT_MAX);
+        }
+    }
+
+    fn facts(&mut self, facts: &mut Facts) {
+        self.items(&mut facts.page);
+        if let Some(body) = &mut facts.body {
+            number(&mut body.size);
+            self.items([&mut body.kind]);
+            self.list(&mut body.fields);
+        }
+    }
+
+    /// A list of short texts; what is too many for a line is left out.
+    fn list(&mut self, texts: &mut Vec<String>) {
+        if texts.len() > LIST_MAX {
+            let left = texts.len() - (LIST_MAX - 1);
+            texts.truncate(LIST_MAX - 1);
+            texts.push(format!("…[and {left} more]"));
+        }
+        self.items(texts);
+    }
+
     fn refusal(&mut self, refusal: Option<&mut Refusal>) {
         if let Some(refusal) = refusal {
             self.text(&mut refusal.what);
+            self.list(&mut refusal.policies);
+            self.items(&mut refusal.says);
         }
     }
 
@@ -206,8 +275,12 @@ impl Measure {
     // Terms come from a person's or an operator's hand, so they are not worth a
     // measure of their own: they are written once into a counter.
     fn terms(&mut self, terms: &Terms) {
+        self.written(terms);
+    }
+
+    fn written(&mut self, value: &impl serde::Serialize) {
         let mut count = Count(0);
-        self.0 += match serde_json::to_writer(&mut count, terms) {
+        self.0 += match serde_json::to_writer(&mut count, value) {
             Ok(()) => count.0,
             Err(_) => LINE_MAX,
         };

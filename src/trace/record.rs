@@ -4,9 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    action::{Destination, Refusal},
+    action::{Class, Destination, Refusal, RequestAction},
+    body::{Content, Operation},
+    cookie::SiteContext,
     delegation::{CloseReason, Delivery, Terms},
-    id::{AgentId, CredentialId, DelegationId, PersonId, SessionId},
+    hold::{HoldEnd, HoldRule},
+    id::{AgentId, CredentialId, DelegationId, HoldId, PersonId, SessionId},
+    scope::Scope,
     time::Timestamp,
 };
 
@@ -106,8 +110,12 @@ pub enum Event {
         lender: PersonId,
         /// Who agreed.
         approver: PersonId,
+        /// From when.
+        from: Timestamp,
         /// Until when at most.
         until: Timestamp,
+        /// Where, which paths, which methods.
+        scope: Scope,
         /// What is lent: names and salted hashes.
         cookies: Vec<CookieTrace>,
     },
@@ -155,6 +163,65 @@ pub enum Event {
         refusal: Option<Refusal>,
         /// Policy revision that decided.
         policy: String,
+        /// What kind of act it is; absent on a refusal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<Class>,
+        /// What else was known of it when it was decided.
+        #[serde(default, skip_serializing_if = "Facts::is_plain")]
+        facts: Box<Facts>,
+        /// Whether a person's answer let it go.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        answered: bool,
+        /// The policies that permitted it, by their ids.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<String>,
+    },
+    /// A request waits for a person.
+    HoldOpened {
+        /// Which hold.
+        hold: HoldId,
+        /// Chromium's network id of the request.
+        request: String,
+        /// Method and URL without query values.
+        what: String,
+        /// What kind of act it is.
+        class: Class,
+        /// The delegation that it would be done under.
+        delegation: DelegationId,
+        /// The policies that want an answer; none where the delegation does.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<String>,
+        /// Why it waits.
+        says: String,
+        /// For what kind of use.
+        destination: Destination,
+        /// What else was known of it.
+        #[serde(default, skip_serializing_if = "Facts::is_plain")]
+        facts: Box<Facts>,
+        /// The page that sends it, without query values.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page: Option<String>,
+        /// The agent's last command to that page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+        /// Why, in the agent's own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_says: Option<String>,
+        /// When it is denied if nobody answers.
+        until: Timestamp,
+    },
+    /// A hold was answered, or ended without an answer.
+    HoldEnded {
+        /// Which.
+        hold: HoldId,
+        /// How.
+        how: HoldEnd,
+        /// What else is let go until the window ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<HoldRule>,
+        /// The person's words for the agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        words: Option<String>,
     },
     /// Lent cookies went along with a request.
     Injection {
@@ -226,6 +293,37 @@ pub enum Event {
     },
 }
 
+/// What was known of a request beside where it goes; what a policy may look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Whether another site had a part in causing it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cross_site: bool,
+    /// Origin of the page that made it; absent where it opened one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+    /// What its body was; absent where it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyFacts>,
+}
+
+/// What is told of a body: never a value in it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BodyFacts {
+    /// `form`, `json`, `multipart`, `text`, `binary` or `unseen`.
+    pub kind: String,
+    /// Bytes that are known.
+    pub size: u64,
+    /// Names of its fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// What it asks for if it is `GraphQL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphql: Option<Operation>,
+}
+
 /// A cookie in a record: its name and a salted hash of its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,6 +349,30 @@ pub struct Draft {
     pub actor: Actor,
     /// What.
     pub event: Event,
+}
+
+impl Facts {
+    /// What is known of a request.
+    #[must_use]
+    pub fn of(action: &RequestAction) -> Self {
+        let body = &action.body;
+        Self {
+            cross_site: action.site != SiteContext::SameSite,
+            page: action.page.as_ref().map(ToString::to_string),
+            body: (body.content != Content::Empty).then(|| BodyFacts {
+                kind: body.kind().to_owned(),
+                size: body.size,
+                fields: body.names().into_iter().map(str::to_owned).collect(),
+                graphql: body.graphql(),
+            }),
+        }
+    }
+
+    // By reference to what serde has.
+    #[allow(clippy::borrowed_box, reason = "serde hands over what the field is")]
+    fn is_plain(facts: &Box<Self>) -> bool {
+        **facts == Self::default()
+    }
 }
 
 impl Event {

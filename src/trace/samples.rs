@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Actor, CookieTrace, Draft, Event};
+use super::{Actor, BodyFacts, CookieTrace, Draft, Event, Facts};
 use crate::model::{
-    action::{Destination, Refusal, Rule},
+    action::{Class, Destination, Refusal, Rule},
+    body::Operation,
     delegation::{CloseReason, Delivery, LentCredential, Terms, Window},
-    id::{AgentId, CredentialId, DelegationId, PersonId, SessionId},
+    hold::{HoldEnd, HoldRule},
+    id::{AgentId, CredentialId, DelegationId, HoldId, PersonId, SessionId},
     scope::Scope,
     time::Timestamp,
 };
@@ -81,12 +83,28 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
         delegation: Some(delegation()),
         closed: Some(CloseReason::Exhausted),
         what: t(),
+        hold: Some(HoldId::from_uuid(Uuid::from_u128(9))),
+        policies: vec![t(); 40],
+        says: Some(t()),
     };
     let cookie = || CookieTrace {
         name: t(),
         domain: t(),
         digest: t(),
         ..cookie("")
+    };
+    let facts = || {
+        let body = BodyFacts {
+            kind: t(),
+            size: count,
+            fields: vec![t(); 40],
+            graphql: Some(Operation::Mutation),
+        };
+        Box::new(Facts {
+            cross_site: true,
+            page: Some(t()),
+            body: Some(body),
+        })
     };
     vec![
         Event::Broker {
@@ -128,7 +146,9 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
             delegation: delegation(),
             lender: person(),
             approver: person(),
+            from: Timestamp(0),
             until: Timestamp(1_000_000),
+            scope: terms(&["/x/*".into()]).scope,
             cookies: vec![cookie(), cookie()],
         },
         Event::SessionEnded { reason: t() },
@@ -151,6 +171,10 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
             delegation: Some(delegation()),
             refusal: None,
             policy: t(),
+            class: Some(Class::Write),
+            facts: facts(),
+            answered: true,
+            policies: vec![t(); 40],
         },
         Event::Request {
             request: t(),
@@ -159,6 +183,39 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
             delegation: None,
             refusal: Some(refusal()),
             policy: t(),
+            class: None,
+            facts: Box::default(),
+            answered: false,
+            policies: Vec::new(),
+        },
+        Event::HoldOpened {
+            hold: HoldId::from_uuid(Uuid::from_u128(9)),
+            request: t(),
+            what: t(),
+            class: Class::Destructive,
+            delegation: delegation(),
+            policies: vec![t(); 40],
+            says: t(),
+            destination: Destination::Page,
+            facts: facts(),
+            page: Some(t()),
+            cause: Some(t()),
+            agent_says: Some(t()),
+            until: Timestamp(i64::MAX / 4096),
+        },
+        Event::HoldEnded {
+            hold: HoldId::from_uuid(Uuid::from_u128(9)),
+            how: HoldEnd::LikeThis,
+            rule: Some(HoldRule {
+                method: t(),
+                origin: "https://b.test".parse().unwrap(),
+                path: t(),
+                query: (0..40).map(|n| format!("{n}{text}")).collect(),
+                body: t(),
+                fields: (0..40).map(|n| format!("{n}{text}")).collect(),
+                class: Class::Write,
+            }),
+            words: Some(t()),
         },
         Event::Injection {
             request: t(),

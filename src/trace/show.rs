@@ -11,7 +11,11 @@ use super::{
     chain::StoredRecord,
     record::{Actor, CookieTrace, Event},
 };
-use crate::model::{action::Refusal, id::DelegationId};
+use crate::model::{
+    action::Refusal,
+    hold::{HoldEnd, HoldRule},
+    id::{DelegationId, HoldId},
+};
 
 /// A record as one line of text: time (UTC), number, who, what.
 ///
@@ -84,6 +88,8 @@ fn what(event: &Event) -> String {
             approver,
             until,
             cookies,
+            from: _,
+            scope: _,
         } => format!(
             "opened the window of {delegation} until {until}: {} of {lender}, approved by {approver}",
             named(cookies)
@@ -110,6 +116,26 @@ fn what(event: &Event) -> String {
             refusal,
             ..
         } => request(what, *delegation, refusal.as_ref()),
+        Event::HoldOpened {
+            hold,
+            what,
+            class,
+            says,
+            agent_says,
+            ..
+        } => {
+            let words = agent_says.as_deref().map(|words| format!("“{words}”"));
+            format!(
+                "{what} ({class}) waits for a person as {hold}: {says}{}",
+                after("; the agent says ", words.as_deref().unwrap_or_default())
+            )
+        }
+        Event::HoldEnded {
+            hold,
+            how,
+            rule,
+            words,
+        } => hold_ended(*hold, *how, rule.as_ref(), words.as_deref()),
         Event::Injection { request, cookies } => {
             format!("lent {} to request {request}", named(cookies))
         }
@@ -175,8 +201,27 @@ fn connection(host: &str, port: u16, address: Option<&str>, refusal: Option<&Ref
     }
 }
 
+fn hold_ended(hold: HoldId, how: HoldEnd, rule: Option<&HoldRule>, words: Option<&str>) -> String {
+    let how = match how {
+        HoldEnd::Once => "let it go this once",
+        HoldEnd::LikeThis => "let it go, and others like it",
+        HoldEnd::Denied => "said no",
+        HoldEnd::Expired => "denied it: nobody answered in time",
+        HoldEnd::WindowClosed => "denied it: its window closed",
+        HoldEnd::GivenUp => "denied it: its page gave it up",
+        HoldEnd::SessionEnded => "denied it: its session ended",
+        HoldEnd::BrokerStopped => "denied it: the broker had stopped",
+    };
+    let rule = rule.map(ToString::to_string).unwrap_or_default();
+    let words = words.map(|words| format!("“{words}”")).unwrap_or_default();
+    format!("{hold}: {how}{}{}", after(": ", &rule), after(": ", &words))
+}
+
 fn because(refusal: &Refusal) -> String {
     let mut text = format!(" (rule {}", refusal.rule);
+    if !refusal.policies.is_empty() {
+        let _ = write!(text, " of {}", refusal.policies.join(", "));
+    }
     if let Some(delegation) = refusal.delegation {
         let _ = write!(text, ", {delegation}");
     }
@@ -309,7 +354,7 @@ mod tests {
             "event": {"type": "teleport", "to": "\u{1b}"}});
         assert_eq!(
             line(&record),
-            "12:03:04.123  #4 page teleport: {\"to\":\"\\u001b\",\"type\":\"teleport\"}"
+            "12:03:04.123  #4 page teleport: {\"type\":\"teleport\",\"to\":\"\\u001b\"}"
         );
     }
 }

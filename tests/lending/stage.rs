@@ -156,5 +156,5 @@ impl Lender {
 /// Scope: these origins of one server, reading and writing.
 pub fn scope(site: &Canary, hosts: &[&str]) -> Value {
     let origins: Vec<String> = hosts.iter().map(|host| site.origin_as(host)).collect();
-    json!({ "origins": origins, "methods": ["GET", "HEAD", "POST", "OPTIONS"] })
+    json!({ "origins": origins, "methods": ["GET", "HEAD", "POST", "OPTIONS"], "writes": "allow" })
 }

@@ -91,7 +91,7 @@ impl Api {
             "agent": agent.id,
             "purpose": "look after the tickets of the day",
             "cookies": cookies,
-            "scope": { "origins": [origin], "methods": methods },
+            "scope": { "origins": [origin], "methods": methods, "writes": "allow" },
             "window": { "duration": "10m" },
         });
         text(&self.post("/v1/delegations", &asked).await, "/id")

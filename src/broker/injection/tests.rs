@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use proptest::prelude::*;
 use url::Url;
@@ -11,11 +11,11 @@ use crate::{
         action::Destination,
         cookie::{CookieAttributes, SameSite, SiteContext},
         delegation::{CloseReason, LiveWindow, Window},
-        id::{CredentialId, DelegationId, PersonId},
+        id::{AgentId, CredentialId, DelegationId, PersonId},
         scope::Scope,
         time::{BootTime, Timestamp},
     },
-    policy::{Decision, decide_request},
+    policy::{Authority, Decision, decide_request},
 };
 
 const START: Now = Now {
@@ -68,13 +68,13 @@ fn leases(list: &[Arc<Lease>]) -> Leases {
 }
 
 fn action(url: &str) -> RequestAction {
-    RequestAction {
-        method: "GET".into(),
-        url: Url::parse(url).unwrap(),
-        destination: Destination::Page,
-        site: SiteContext::SameSite,
-        partition: None,
-    }
+    RequestAction::new("GET", Url::parse(url).unwrap(), Destination::Page)
+}
+
+fn decide(action: &RequestAction, leases: &Leases) -> Decision {
+    static AUTHORITY: LazyLock<Authority> =
+        LazyLock::new(|| Authority::shipped(AgentId::from_uuid(Uuid::from_u128(1))).unwrap());
+    decide_request(action, leases, &AUTHORITY, false, START)
 }
 
 /// Decides, then injects at `then`: a permit may be used a moment later.
@@ -84,9 +84,9 @@ fn injected(
     own: Option<&str>,
     then: Now,
 ) -> Option<Injection> {
-    match decide_request(action, leases, START) {
+    match decide(action, leases) {
         Decision::Allow(permit) => inject(&permit, action, own, then),
-        Decision::Deny(_) => None,
+        Decision::Hold(_) | Decision::Deny(_) => None,
     }
 }
 
@@ -214,7 +214,7 @@ fn nothing_goes_along_once_the_window_is_over_though_a_permit_was_given() {
 
     let lease = lease(&["https://app.test"], sid());
     let leases = leases(std::slice::from_ref(&lease));
-    let Decision::Allow(permit) = decide_request(&action, &leases, START) else {
+    let Decision::Allow(permit) = decide(&action, &leases) else {
         panic!("refused");
     };
     assert!(inject(&permit, &action, None, START).is_some());
@@ -314,7 +314,7 @@ proptest! {
         }).collect();
         let action = action(&format!("https://{host}{path}"));
         let all = leases(&list);
-        let Decision::Allow(permit) = decide_request(&action, &all, START) else {
+        let Decision::Allow(permit) = decide(&action, &all) else {
             return Err(TestCaseError::fail("refused"));
         };
         for (lease, closed) in list.iter().zip(&closed) {

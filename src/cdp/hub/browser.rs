@@ -280,6 +280,7 @@ impl Hub {
             "Network.webSocketClosed" => self.request_over(&text("requestId"), now),
             "Network.loadingFailed" => {
                 self.request_over(&text("requestId"), now);
+                self.hold_given_up(Some(&text("requestId")), None, now);
                 self.causes.forget(&text("requestId"));
                 self.hops.remove(&text("requestId"));
                 let event = Event::Outcome {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use super::{Call, CdpSession, Client, ClientId, Hub, Owner, ReplyTo};
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
     model::time::Now,
     trace::record::Event,
 };
+
+/// See [`Hub::explain`].
+const EXPLAIN: &str = "Hallpass.explain";
 
 /// All that is wanted of a message that is no command: the number by which its
 /// client finds it again.
@@ -116,6 +119,10 @@ impl Hub {
             );
             return;
         };
+        if command.method == EXPLAIN {
+            self.explain(&to, &place, command.params, now);
+            return;
+        }
         let Some(row) = table::method(&command.method) else {
             self.recorded(
                 &to,
@@ -134,6 +141,26 @@ impl Hub {
             return;
         };
         self.dispatch(to, row, &place, command.params, now);
+    }
+
+    /// The one command that no browser has: the agent says, in its own words, what
+    /// it is about to do and why. A person sees them with the next hold.
+    fn explain(&mut self, to: &ReplyTo, place: &Place, params: Option<&RawValue>, now: Now) {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Explain {
+            reason: String,
+        }
+        let params = params.map_or("{}", RawValue::get);
+        let Ok(Explain { reason }) = serde_json::from_str(params) else {
+            let why = format!("`{EXPLAIN}` takes one string, `reason`");
+            self.refuse(to, Code::InvalidParams, &why, now);
+            return;
+        };
+        if self.recorded(to, EXPLAIN, place, "rewrite", "", now) {
+            self.explained(&reason);
+            self.reply(to, EXPLAIN, &json!({}), now);
+        }
     }
 
     fn malformed(&mut self, client: ClientId, bytes: &[u8], error: &serde_json::Error, now: Now) {

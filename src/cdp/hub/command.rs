@@ -13,10 +13,9 @@ use crate::{
     cdp::{
         check::{self, Around, Checked},
         envelope::{self, Code},
-        json,
         table::{self, Row, Verdict},
     },
-    model::time::Now,
+    model::{json, time::Now},
 };
 
 /// Commands that one client may have under way.
@@ -65,6 +64,9 @@ impl Hub {
             );
             self.refuse(&to, Code::Server, &why, now);
             return;
+        }
+        if let Place::Target(target) = place {
+            self.acted(target, row.name);
         }
         if row.name.starts_with("Target.") {
             self.target_command(to, row, place, parsed, now);

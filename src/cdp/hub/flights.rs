@@ -16,7 +16,7 @@ use crate::{
     broker::lease::Lease,
     cdp::paused::Paused,
     model::{
-        action::RequestAction,
+        action::{Destination, RequestAction},
         cookie::{CookieUse, SiteContext},
         delegation::Delivery,
         id::DelegationId,
@@ -100,6 +100,7 @@ impl Hub {
             emptied: false,
             told: false,
         });
+        self.deny_holds(Some(delegation), now);
         self.empty_jar_of(delegation);
         self.ask("Browser.getVersion", json!({}), None, Call::Emptied(token));
     }
@@ -219,13 +220,7 @@ impl Hub {
         let Ok(url) = url::Url::parse(url) else {
             return;
         };
-        let action = RequestAction {
-            method: "GET".to_owned(),
-            url,
-            destination: crate::model::action::Destination::Connect,
-            site: SiteContext::SameSite,
-            partition: None,
-        };
+        let action = RequestAction::new("GET", url, Destination::Connect);
         let lent = self.carried(&action, &[], now);
         if !lent.is_empty() {
             let frame = self.sessions.get(session).map(|at| at.target.to_string());

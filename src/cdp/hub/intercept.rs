@@ -15,7 +15,7 @@ use crate::{
     },
     cdp::paused::Paused,
     model::{
-        action::{Destination, Refusal, RequestAction, Rule, is_safe_method},
+        action::{Class, Destination, Refusal, RequestAction, Rule, is_safe_method},
         cookie::{PartitionKey, SiteContext},
         id::DelegationId,
         origin::Origin,
@@ -23,7 +23,7 @@ use crate::{
         time::Now,
     },
     policy::{Decision, Permit, decide_request},
-    trace::record::{Actor, CookieTrace, Event},
+    trace::record::{Actor, CookieTrace, Event, Facts},
 };
 
 /// How far a paused request has come.
@@ -33,12 +33,19 @@ pub(super) enum Stage {
     Paused,
     /// Waited in vain for the browser to say who caused it.
     Waited,
+    /// A person has let it go.
+    Answered,
     /// Decided once, and that is on record and durable.
     Recorded,
+    /// The same, and a person has let it go.
+    AnsweredAndRecorded,
 }
 
 /// A request that waits for its record to be durable, as Chromium told it.
-pub(super) struct Waiting(String);
+pub(super) struct Waiting {
+    params: String,
+    answered: bool,
+}
 
 /// Requests whose URLs are remembered until their headers are in.
 const MOST_HOPS: usize = 4096;
@@ -52,13 +59,17 @@ impl Hub {
     /// The record of a decision is durable (or never will be): decide again,
     /// for the window may have closed meanwhile, and act.
     pub fn handle_durable(&mut self, paused: &str, durable: bool, now: Now) {
-        let Some(Waiting(params)) = self.paused.remove(paused) else {
+        let Some(Waiting { params, answered }) = self.paused.remove(paused) else {
             return;
         };
         if !durable {
             self.fail("its steps can no longer be put on record");
         }
-        self.decide(&params, Stage::Recorded, now);
+        let stage = match answered {
+            true => Stage::AnsweredAndRecorded,
+            false => Stage::Recorded,
+        };
+        self.decide(&params, stage, now);
     }
 
     pub(super) fn decide(&mut self, params: &str, stage: Stage, now: Now) {
@@ -106,12 +117,18 @@ impl Hub {
             top_level_site: top.site(),
             has_cross_site_ancestor: site == SiteContext::CrossSite,
         });
+        let page = match destination {
+            Destination::Page => None,
+            _ => top.and_then(Origin::of),
+        };
         let action = RequestAction {
             method: paused.method(),
+            body: paused.body(),
             url,
             destination,
             site,
             partition,
+            page,
         };
         if self.hold_back(&action, params) {
             return;
@@ -119,16 +136,23 @@ impl Hub {
         let Some(tenant) = &self.tenant else {
             return;
         };
-        match decide_request(&action, &tenant.leases, now) {
+        let (leases, authority) = (tenant.leases.clone(), tenant.authority.clone());
+        let told = stage == Stage::Paused && cause.is_none();
+        let unsure = paused.network_id.as_deref().filter(|_| told);
+        let answered = matches!(stage, Stage::Answered | Stage::AnsweredAndRecorded);
+        match decide_request(&action, &leases, &authority, answered, now) {
             Decision::Deny(refusal) => self.deny(&paused, &action, refusal, now),
-            Decision::Allow(permit) => {
-                let waits =
-                    stage == Stage::Paused && cause.is_none() && !permit.lending().is_empty();
-                match paused.network_id.as_deref().filter(|_| waits) {
-                    Some(request) => self.causes.wait(request, params, now),
-                    None => self.allow(&paused, &action, &permit, params, stage, now),
+            Decision::Hold(held) => {
+                if let Some(request) = unsure {
+                    self.causes.wait(request, params, now);
+                } else if self.held(&paused, &action, held, params, now) {
+                    self.decide(params, Stage::Answered, now);
                 }
             }
+            Decision::Allow(permit) => match unsure.filter(|_| !permit.lending().is_empty()) {
+                Some(request) => self.causes.wait(request, params, now),
+                None => self.allow(&paused, &action, &permit, params, stage, now),
+            },
         }
     }
 
@@ -142,15 +166,26 @@ impl Hub {
         now: Now,
     ) {
         let request = network_id(paused);
-        if stage != Stage::Recorded {
-            let event = self.request_event(paused, action, Ok(permit));
+        let recorded = matches!(stage, Stage::Recorded | Stage::AnsweredAndRecorded);
+        if !recorded {
+            if !self.spend(permit, action) {
+                let mut refusal = Refusal::new(Rule::BudgetUsedUp, action.summary());
+                refusal.delegation = Some(permit.delegation());
+                self.deny(paused, action, refusal, now);
+                return;
+            }
+            let event = self.request_event(paused, action, Ok(permit), stage == Stage::Answered);
             let Ok(ticket) = self.record(Actor::Page, event, now) else {
                 self.block(paused);
                 return;
             };
-            if !is_safe_method(&action.method) {
+            if !is_safe_method(&action.method) || permit.class() != Class::Read {
                 let id = paused.request_id.to_string();
-                self.paused.insert(id.clone(), Waiting(params.to_owned()));
+                let waiting = Waiting {
+                    params: params.to_owned(),
+                    answered: stage == Stage::Answered,
+                };
+                self.paused.insert(id.clone(), waiting);
                 self.out.push_back(Output::Durable { ticket, paused: id });
                 return;
             }
@@ -207,24 +242,62 @@ impl Hub {
         self.proceed(paused, header.as_ref().map(Secret::expose), lent);
     }
 
-    fn deny(&mut self, paused: &Paused<'_>, action: &RequestAction, refusal: Refusal, now: Now) {
-        let event = self.request_event(paused, action, Err(&refusal));
+    /// Takes one request from the budgets of what it is lent by; what is used up is
+    /// closed.
+    fn spend(&mut self, permit: &Permit, action: &RequestAction) -> bool {
+        let writes = permit.class() != Class::Read || !is_safe_method(&action.method);
+        let Some(tenant) = &self.tenant else {
+            return false;
+        };
+        let mut used_up = None;
+        tenant.leases.each(|lease| {
+            let concerned = lease.delegation == permit.delegation()
+                || permit
+                    .lending()
+                    .iter()
+                    .any(|lending| Arc::ptr_eq(lending, lease));
+            if concerned && !lease.spend_request(writes) {
+                used_up = Some(lease.delegation);
+            }
+        });
+        let Some(delegation) = used_up else {
+            return true;
+        };
+        self.out.push_back(Output::UsedUp(delegation));
+        false
+    }
+
+    pub(super) fn deny(
+        &mut self,
+        paused: &Paused<'_>,
+        action: &RequestAction,
+        refusal: Refusal,
+        now: Now,
+    ) {
+        let event = self.request_event(paused, action, Err(&refusal), false);
         let refusal = match self.record(Actor::Page, event, now) {
             Ok(_) => refusal,
             Err(Unrecorded) => Refusal::new(Rule::RecordUnavailable, action.summary()),
         };
-        match action.destination {
-            Destination::Page | Destination::Frame => {
-                let body = BASE64.encode(notice::page(&refusal).as_bytes());
-                self.ask(
-                    "Fetch.fulfillRequest",
-                    json!({"requestId": paused.request_id, "responseCode": 403, "responseHeaders": notice::headers(), "body": body}),
-                    None,
-                    Call::Ignored,
-                );
-            }
-            Destination::Load | Destination::Connect => self.block(paused),
-        }
+        let leases = self.tenant.as_ref().map(|tenant| &tenant.leases);
+        let ask = leases.and_then(|leases| notice::ask(&refusal, action, leases));
+        let ask = ask.as_ref();
+        let answer = match action.destination {
+            Destination::Page | Destination::Frame => notice::page(&refusal, ask),
+            // A script may read it where it could have read the answer.
+            Destination::Connect => match notice::problem(&refusal, action, paused, ask) {
+                Some(answer) => answer,
+                None => return self.block(paused),
+            },
+            Destination::Load => return self.block(paused),
+        };
+        let body = BASE64.encode(answer.body.as_bytes());
+        self.ask(
+            "Fetch.fulfillRequest",
+            json!({"requestId": paused.request_id, "responseCode": 403, "responseHeaders": answer.headers, "body": body}),
+            None,
+            Call::Ignored,
+        );
     }
 
     fn request_event(
@@ -232,6 +305,7 @@ impl Hub {
         paused: &Paused<'_>,
         action: &RequestAction,
         decided: Result<&Permit, &Refusal>,
+        answered: bool,
     ) -> Event {
         Event::Request {
             request: network_id(paused),
@@ -239,15 +313,21 @@ impl Hub {
             destination: action.destination,
             delegation: decided.ok().map(Permit::delegation),
             refusal: decided.err().cloned(),
-            policy: self
-                .tenant
-                .as_ref()
-                .map(|tenant| tenant.policy.to_string())
+            policy: match (decided, &self.tenant) {
+                (Ok(permit), _) => permit.revision().to_owned(),
+                (Err(_), Some(tenant)) => tenant.authority.policies.bundle().revision().to_string(),
+                (Err(_), None) => String::new(),
+            },
+            class: decided.ok().map(Permit::class),
+            facts: Box::new(Facts::of(action)),
+            answered,
+            policies: decided
+                .map(|permit| permit.policies().to_vec())
                 .unwrap_or_default(),
         }
     }
 
-    fn block(&mut self, paused: &Paused<'_>) {
+    pub(super) fn block(&mut self, paused: &Paused<'_>) {
         self.ask(
             "Fetch.failRequest",
             json!({"requestId": paused.request_id, "errorReason": "BlockedByClient"}),

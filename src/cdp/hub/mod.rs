@@ -20,6 +20,7 @@ mod detail;
 mod files;
 mod filter;
 mod flights;
+mod holds;
 mod intercept;
 mod notice;
 mod site;
@@ -34,17 +35,22 @@ use std::{
 use serde_json::{Value, json};
 use url::Url;
 
-pub use self::files::{Download, DownloadState};
+pub use self::{
+    files::{Download, DownloadState},
+    holds::{AnswerError, HoldLimits},
+};
 use self::{filter::Filter, targets::Target};
 use super::{envelope, scan::Scanner, table::Row};
 use crate::{
     broker::lease::Leases,
     model::{
         cookie::CookieAttributes,
-        id::{AgentId, CredentialId, SessionId},
+        hold::{Hold, HoldEnd},
+        id::{CredentialId, DelegationId, HoldId, SessionId},
         secret::Secret,
         time::Now,
     },
+    policy::Authority,
     trace::record::{Actor, Draft, Event},
 };
 
@@ -76,14 +82,14 @@ pub struct Unrecorded;
 pub struct Tenant {
     /// The session.
     pub session: SessionId,
-    /// Its agent.
-    pub agent: AgentId,
+    /// Its agent, and the policies that decide.
+    pub authority: Authority,
     /// What is lent to it.
     pub leases: Arc<Leases>,
     /// Its trace.
     pub journal: Box<dyn Journal>,
-    /// Revision of the policy that decides.
-    pub policy: Arc<str>,
+    /// How long requests wait for a person.
+    pub holds: HoldLimits,
 }
 
 /// How the browser is set up.
@@ -145,6 +151,24 @@ pub enum Output {
         /// Its new attributes.
         attributes: CookieAttributes,
     },
+    /// A request waits for a person.
+    Held(Box<Hold>),
+    /// Its page was told to try again, or has done so; the hold stays open.
+    HoldWaits {
+        /// Which.
+        hold: HoldId,
+        /// Whether its page waits now.
+        waiting: bool,
+    },
+    /// It does not wait any more.
+    HoldEnded {
+        /// Which.
+        hold: HoldId,
+        /// How.
+        end: HoldEnd,
+    },
+    /// A budget of this delegation is used up: its window must close.
+    UsedUp(DelegationId),
     /// The session must end.
     End {
         /// Why.
@@ -170,6 +194,7 @@ pub struct Hub {
     /// Who caused requests.
     causes: site::Causes,
     flights: flights::Flights,
+    holds: holds::Holds,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
     /// Files handed in: the path that clients know them by, and where they are.
@@ -278,7 +303,7 @@ impl std::fmt::Debug for Tenant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tenant")
             .field("session", &self.session)
-            .field("agent", &self.agent)
+            .field("agent", &self.authority.agent)
             .finish_non_exhaustive()
     }
 }
@@ -315,6 +340,7 @@ impl Hub {
             paused: HashMap::new(),
             causes: site::Causes::default(),
             flights: flights::Flights::default(),
+            holds: holds::Holds::default(),
             hops: HashMap::new(),
             uploads: HashMap::new(),
             downloads: Vec::new(),
@@ -370,7 +396,8 @@ impl Hub {
 
     /// Ends the virtual browser: from now on every request is refused and every
     /// client's connection closed.
-    pub fn end(&mut self, reason: &str) {
+    pub fn end(&mut self, reason: &str, now: Now) {
+        self.deny_holds(None, now);
         self.ended = true;
         for &client in self.clients.keys() {
             self.out.push_back(Output::Close {
@@ -464,7 +491,9 @@ impl Hub {
     fn agent(&self) -> Actor {
         self.tenant
             .as_ref()
-            .map_or(Actor::Broker, |tenant| Actor::Agent { id: tenant.agent })
+            .map_or(Actor::Broker, |tenant| Actor::Agent {
+                id: tenant.authority.agent,
+            })
     }
 
     /// Looks for every value lent to the session, closed leases included: a

@@ -120,7 +120,8 @@ impl Hub {
     /// When [`Hub::handle_timeout`] is due next, on the boot clock.
     pub fn deadline(&self) -> Option<BootTime> {
         let (causes, flights) = (self.causes.deadline(), self.flights.deadline());
-        causes.into_iter().chain(flights).min()
+        let holds = self.holds_deadline();
+        causes.into_iter().chain(flights).chain(holds).min()
     }
 
     /// Decides what has waited long enough.
@@ -129,6 +130,7 @@ impl Hub {
             self.decide(&params, super::intercept::Stage::Waited, now);
         }
         self.flights_late(now);
+        self.holds_late(now);
     }
 
     /// Who caused a request, where that is known already.

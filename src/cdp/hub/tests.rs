@@ -13,7 +13,7 @@ use crate::{
     broker::lease::{Lease, LentCookie},
     model::{
         delegation::{CloseReason, Delivery, LiveWindow, Window},
-        id::{DelegationId, PersonId},
+        id::{AgentId, DelegationId, PersonId},
         scope::Scope,
         time::{BootTime, Timestamp},
     },
@@ -65,7 +65,7 @@ fn at(seconds: u64) -> Now {
 
 fn lease(delivery: Delivery, methods: &str) -> Arc<Lease> {
     let scope: Scope = serde_json::from_str(&format!(
-        r#"{{"origins":["https://app.test"],"methods":{methods}}}"#
+        r#"{{"origins":["https://app.test"],"methods":{methods},"writes":"allow"}}"#
     ))
     .unwrap();
     let attributes = CookieAttributes {
@@ -135,10 +135,14 @@ impl World {
         world.hub.bind(
             Tenant {
                 session: SessionId::from_uuid(Uuid::from_u128(5)),
-                agent: AgentId::from_uuid(Uuid::from_u128(6)),
+                authority: Authority::shipped(AgentId::from_uuid(Uuid::from_u128(6))).unwrap(),
                 leases,
                 journal: Box::new(records),
-                policy: "test".into(),
+                holds: HoldLimits {
+                    patience: std::time::Duration::from_secs(20),
+                    deadline: std::time::Duration::from_mins(5),
+                    most: 4,
+                },
             },
             world.now,
         );

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ use crate::{
         delegation::Delivery,
         id::CredentialId,
         origin::{Origin, OriginPattern},
-        scope::{Method, PathPattern, Scope},
+        scope::{Budget, Method, PathPattern, Scope, Writes},
     },
     service::{AgentRef, CookieRef, DelegationInfo, NamedCookie, NewDelegation},
 };
@@ -65,9 +65,31 @@ pub struct RequestArgs {
     /// A private address range that names in scope may resolve to.
     #[arg(long = "allow-address", value_name = "CIDR")]
     addresses: Vec<IpNet>,
+    /// What becomes of requests that do more than read, where a cookie is lent:
+    /// each waits for a person, or they go.
+    #[arg(long, value_enum, default_value = "hold")]
+    writes: WritesArg,
+    /// Most requests under it.
+    #[arg(long, value_name = "N")]
+    max_requests: Option<u64>,
+    /// Most requests under it that do more than read.
+    #[arg(long, value_name = "N")]
+    max_writes: Option<u64>,
+    /// Most bytes over its connections, both ways together.
+    #[arg(long, value_name = "N")]
+    max_bytes: Option<u64>,
     /// Agree at once: the session lent is your own.
     #[arg(long)]
     approve: bool,
+}
+
+/// What becomes of requests that do more than read.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WritesArg {
+    /// Each waits for a person.
+    Hold,
+    /// They go.
+    Allow,
 }
 
 /// A cookie as the command line names it.
@@ -146,6 +168,15 @@ impl RequestArgs {
             load: self.load.clone(),
             connect: self.connect.clone(),
             addresses: self.addresses.clone(),
+            writes: match self.writes {
+                WritesArg::Hold => Writes::Hold,
+                WritesArg::Allow => Writes::Allow,
+            },
+            budget: Budget {
+                requests: self.max_requests,
+                writes: self.max_writes,
+                bytes: self.max_bytes,
+            },
             ..Scope::reading(origins)
         };
         if !self.paths.is_empty() {

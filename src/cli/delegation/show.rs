@@ -5,8 +5,9 @@ use std::fmt::Display;
 use super::super::{context::Context, output::Table, time};
 use crate::{
     model::{
+        action::is_safe_method,
         delegation::{Delivery, State, Terms},
-        scope::Scope,
+        scope::{Budget, Scope, Writes},
         time::Timestamp,
     },
     service::{DelegationInfo, Phase},
@@ -32,9 +33,37 @@ pub(super) fn one(context: &Context, info: &DelegationInfo) {
         ("may load", list(&scope.load)),
         ("may connect", list(&scope.connect)),
         ("addresses", list(&scope.addresses)),
+        ("writes", writes(scope)),
+        ("budget", budget(scope)),
         ("cookies", cookies(info)),
         ("next", next(info)),
     ]);
+}
+
+fn writes(scope: &Scope) -> String {
+    let reads_only = scope
+        .methods
+        .iter()
+        .all(|method| is_safe_method(method.as_str()));
+    match scope.writes {
+        _ if reads_only => String::new(),
+        Writes::Hold => "each waits for a person".to_owned(),
+        Writes::Allow => "go without being asked about, unless a policy holds them".to_owned(),
+    }
+}
+
+fn budget(scope: &Scope) -> String {
+    let Budget {
+        requests,
+        writes,
+        bytes,
+    } = scope.budget;
+    let parts = [("requests", requests), ("writes", writes), ("bytes", bytes)];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter_map(|(what, most)| most.map(|most| format!("{most} {what}")))
+        .collect();
+    parts.join(", ")
 }
 
 /// All, a line each.

@@ -17,7 +17,7 @@ use crate::{
     recorder::read::{ReadError, Reading},
     service::{TraceInfo, TraceKind, TraceVerdict},
     store::StoredTrace,
-    trace::show,
+    trace::{chain::StoredRecord, show},
 };
 
 /// Traces: the record of what happened.
@@ -97,6 +97,29 @@ pub async fn run(command: TraceCommand, context: &Context) -> Result<Exit, Failu
             judge(&verdicts.verdicts)
         }
     }
+}
+
+/// The records of a session's trace, if it is whole.
+pub(super) async fn session_records(
+    id: TraceId,
+    context: &Context,
+) -> Result<Vec<StoredRecord>, Failure> {
+    let archive = Archive::open(context.config()).await?;
+    let reading = archive
+        .read(id)
+        .await?
+        .map_err(|error| unreadable(id, &error))?;
+    if let Err(error) = &reading.outcome {
+        return Err(altered(&format!(
+            "trace {id} is not what was recorded: {error}"
+        )));
+    }
+    reading
+        .records
+        .into_iter()
+        .map(|(_, record)| serde_json::from_value(record))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::because(format!("trace {id} is of another release"), &error))
 }
 
 fn view(trace: StoredTrace) -> TraceInfo {

@@ -1,7 +1,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::support::{
-    Book, Canary, HOUR, Session, connect, echoes, hosts, lease, limits, origins, send, soon,
+    self, Book, Canary, HOUR, Session, connect, echoes, hosts, lease, limits, origins, send, soon,
 };
 use crate::{
     broker::lease::Leases,
@@ -26,6 +26,7 @@ async fn a_listener_refuses_everything_before_and_after() {
     leases.add(lease(origins(&[format!("http://{authority}")]), HOUR));
     let gate = Gate {
         leases,
+        authority: support::authority(),
         record: Book::new(),
         clock: Clock,
     };

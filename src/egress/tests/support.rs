@@ -29,8 +29,9 @@ use crate::{
     model::{
         action::Rule,
         delegation::{LiveWindow, Window},
-        id::{DelegationId, PersonId},
+        id::{AgentId, DelegationId, PersonId},
     },
+    policy::Authority,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -279,6 +280,7 @@ impl Session {
         }
         assert!(listener.open(Gate {
             leases: held,
+            authority: authority(),
             record: book.clone(),
             clock: Clock,
         }));
@@ -365,4 +367,9 @@ pub(super) async fn rest(socket: &mut TcpStream) -> Vec<u8> {
         all.extend(&buffer[..read]);
     }
     all
+}
+
+/// An agent under the policies that ship.
+pub(super) fn authority() -> Authority {
+    Authority::shipped(AgentId::from_uuid(Uuid::from_u128(1))).unwrap()
 }

@@ -1,5 +1,6 @@
 //! The `OpenAPI` document, made of the same routes that the router serves.
 
+mod holds;
 mod schemas;
 
 use std::sync::LazyLock;

@@ -25,12 +25,14 @@ pub(super) fn all() -> Map<String, Value> {
         ),
         ("Delivery", one_of(&["wire", "jar"])),
         ("FileName", text()),
+        ("Flag", flag()),
     ]
     .into_iter()
     .chain(registry())
     .chain(delegations())
     .chain(grants())
     .chain(sessions())
+    .chain(super::holds::all())
     .chain(traces())
     .map(|(name, schema)| (name.to_owned(), schema))
     .collect()
@@ -120,6 +122,16 @@ fn delegations() -> Vec<(&'static str, Value)> {
                 ("load?", list(&text())),
                 ("connect?", list(&text())),
                 ("addresses?", list(&text())),
+                ("writes?", one_of(&["hold", "allow"])),
+                ("budget?", to("Budget")),
+            ]),
+        ),
+        (
+            "Budget",
+            object(&[
+                ("requests?", number()),
+                ("writes?", number()),
+                ("bytes?", number()),
             ]),
         ),
         (
@@ -332,7 +344,7 @@ fn problem() -> Value {
 }
 
 /// An object of these members and no others; `?` marks what may be absent.
-fn object(members: &[(&str, Value)]) -> Value {
+pub(super) fn object(members: &[(&str, Value)]) -> Value {
     let required: Vec<&str> = members
         .iter()
         .filter(|(name, _)| !name.ends_with('?'))
@@ -350,15 +362,15 @@ fn object(members: &[(&str, Value)]) -> Value {
     })
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
 
-fn number() -> Value {
+pub(super) fn number() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
-fn flag() -> Value {
+pub(super) fn flag() -> Value {
     json!({ "type": "boolean" })
 }
 
@@ -366,18 +378,18 @@ fn described(description: &str, format: &str) -> Value {
     json!({ "type": "string", "format": format, "description": description })
 }
 
-fn one_of(words: &[&str]) -> Value {
+pub(super) fn one_of(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
 }
 
-fn list(item: &Value) -> Value {
+pub(super) fn list(item: &Value) -> Value {
     json!({ "type": "array", "items": item })
 }
 
-fn or_null(schema: &Value) -> Value {
+pub(super) fn or_null(schema: &Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
-fn to(name: &str) -> Value {
+pub(super) fn to(name: &str) -> Value {
     super::reference(name)
 }

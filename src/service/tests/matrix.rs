@@ -3,7 +3,12 @@
 
 use super::*;
 use crate::{
-    model::id::{CredentialId, TraceId},
+    model::{
+        action::{Class, Destination},
+        body::Content,
+        hold::{Hold, HoldAnswer},
+        id::{CredentialId, HoldId, LockId, TraceId},
+    },
     session::DOWNLOAD,
 };
 
@@ -20,7 +25,7 @@ enum May {
 use May::{Hidden, No, Yes};
 
 /// Method; a person; the agent whose thing it is; another agent.
-const TABLE: [(&str, May, May, May); 25] = [
+const TABLE: [(&str, May, May, May); 32] = [
     ("agent_add", Yes, No, No),
     ("agent_list", Yes, No, No),
     ("agent_disable", Yes, No, No),
@@ -42,6 +47,13 @@ const TABLE: [(&str, May, May, May); 25] = [
     ("session_upload", Yes, Yes, Hidden),
     ("session_downloads", Yes, Yes, Hidden),
     ("session_download", Yes, Yes, Hidden),
+    ("session_explain", Yes, Yes, Hidden),
+    ("hold_list", Yes, Yes, Yes),
+    ("hold_show", Yes, Yes, Hidden),
+    ("hold_answer", Yes, No, No),
+    ("lock_set", Yes, No, No),
+    ("lock_lift", Yes, No, No),
+    ("lock_list", Yes, No, No),
     ("trace_list", Yes, No, No),
     ("trace_records", Yes, No, No),
     ("trace_verify", Yes, No, No),
@@ -49,7 +61,7 @@ const TABLE: [(&str, May, May, May); 25] = [
     ("call_refused", Yes, Yes, Yes),
 ];
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 12] = [
     include_str!("../mod.rs"),
     include_str!("../agents.rs"),
     include_str!("../approvals.rs"),
@@ -57,6 +69,8 @@ const SOURCES: [&str; 10] = [
     include_str!("../credentials.rs"),
     include_str!("../delegations.rs"),
     include_str!("../files.rs"),
+    include_str!("../holds.rs"),
+    include_str!("../locks.rs"),
     include_str!("../sessions.rs"),
     include_str!("../traces.rs"),
     include_str!("../identity.rs"),
@@ -70,6 +84,8 @@ struct Things {
     session: SessionId,
     credential: CredentialId,
     trace: TraceId,
+    hold: HoldId,
+    lock: LockId,
 }
 
 #[test]
@@ -98,11 +114,14 @@ fn every_method_that_takes_a_caller_is_in_the_table() {
                 .unwrap()
                 .contains("    pub async fn ")
     });
-    // `open.rs` and `reconciler.rs` have methods that nobody calls on behalf of
-    // a caller.
-    let others = ["../open.rs", "../reconciler.rs"].len();
-    assert_eq!(files.count(), SOURCES.len() + others);
-    for source in [include_str!("../open.rs"), include_str!("../reconciler.rs")] {
+    // These have methods that nobody calls on behalf of a caller.
+    let others = [
+        include_str!("../open.rs"),
+        include_str!("../policies.rs"),
+        include_str!("../reconciler.rs"),
+    ];
+    assert_eq!(files.count(), SOURCES.len() + others.len());
+    for source in others {
         assert!(!source.contains("Caller"));
     }
 }
@@ -123,13 +142,24 @@ async fn each_caller_may_do_what_the_table_says() {
             .await
             .unwrap();
         let granted = broker.granted(owner).await.delegation.id;
+        let session = broker.session(owner, &[granted]).await;
+        let hold = held(id, session, granted, broker.service.operator());
+        broker.service.sessions.holds().put(hold.clone());
+        let elsewhere = NewLock {
+            origin: Some("https://elsewhere.test".parse().unwrap()),
+            reason: "under attack".into(),
+            ..NewLock::default()
+        };
+        let lock = broker.service.lock_set(broker.person(), elsewhere);
         let things = Things {
             agent: id.into(),
             requested: asked.delegation.id,
             granted,
-            session: broker.session(owner, &[granted]).await,
+            session,
             credential,
             trace: broker.service.ledger.trace(),
+            hold: hold.id,
+            lock: lock.await.unwrap().id,
         };
         // The person comes last: what a person may do changes things.
         for (caller, expected) in [(stranger, other), (owner, own), (broker.person(), person)] {
@@ -230,6 +260,32 @@ async fn call(broker: &Broker, method: &str, caller: Caller, on: &Things) -> Ans
             .session_download(caller, on.session, DOWNLOAD)
             .await
             .map(drop),
+        "session_explain" => {
+            let words = "to close the ticket";
+            service.session_explain(caller, on.session, words).await
+        }
+        "hold_list" => {
+            let seen = service.hold_list(caller).await?;
+            let mut owners = seen.iter().map(|hold| AgentRef::from(hold.agent));
+            let owns = matches!(caller, Caller::Agent { id } if AgentRef::from(id) == on.agent);
+            assert_eq!(owners.any(|agent| agent == on.agent), person || owns);
+            Ok(())
+        }
+        "hold_show" => service.hold_show(caller, on.hold).await.map(drop),
+        "hold_answer" => service
+            .hold_answer(caller, on.hold, HoldAnswer::Once, false)
+            .await
+            .map(drop),
+        "lock_set" => {
+            let new = NewLock {
+                agent: Some(on.agent.clone()),
+                reason: "it misbehaves".into(),
+                ..NewLock::default()
+            };
+            service.lock_set(caller, new).await.map(drop)
+        }
+        "lock_lift" => service.lock_lift(caller, on.lock).await.map(drop),
+        "lock_list" => service.lock_list(caller, false).await.map(drop),
         "trace_list" => service.trace_list(caller).await.map(drop),
         "trace_records" => service.trace_records(caller, on.trace).await.map(drop),
         "trace_verify" => service.trace_verify(caller, on.trace).await.map(drop),
@@ -240,6 +296,32 @@ async fn call(broker: &Broker, method: &str, caller: Caller, on: &Things) -> Ans
                 .await
         }
         _ => panic!("`{method}` is in the table but is not called"),
+    }
+}
+
+/// A request that waits.
+fn held(agent: AgentId, session: SessionId, delegation: DelegationId, lender: PersonId) -> Hold {
+    Hold {
+        id: HoldId::from_uuid(uuid::Uuid::from_u128(7)),
+        session,
+        agent,
+        delegation,
+        lender,
+        class: Class::Write,
+        method: "POST".into(),
+        url: "https://app.example.com/tickets/7".into(),
+        destination: Destination::Page,
+        body: Content::Empty,
+        body_size: 0,
+        page: None,
+        cause: None,
+        agent_says: None,
+        policies: Vec::new(),
+        says: "it waits".into(),
+        rule: None,
+        opened_at: Timestamp(0),
+        deadline: Timestamp(i64::MAX / 4096),
+        waiting: true,
     }
 }
 

@@ -1,9 +1,9 @@
-//! `hallpass policy`: what is decided, and why. Works without a broker.
+//! `hallpass policy explain cdp`: rows of the method table.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{
+use super::super::{
     context::Context,
     failure::{Exit, Failure},
     output::{Table, printable},
@@ -12,21 +12,6 @@ use crate::cdp::table::{self, Kind, Row, Verdict};
 
 /// Names that are shown where one is not known.
 const MOST_NEAR: usize = 5;
-
-/// What is decided, and why.
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Say why something is allowed or refused.
-    #[command(subcommand)]
-    Explain(ExplainCommand),
-}
-
-/// Why something is allowed or refused.
-#[derive(Debug, Subcommand)]
-pub enum ExplainCommand {
-    /// A command or event of the `DevTools` protocol: its row in the method table.
-    Cdp(CdpArgs),
-}
 
 /// Which rows.
 #[derive(Debug, Args)]
@@ -65,12 +50,11 @@ struct Rows {
     rows: Vec<Explained>,
 }
 
-/// Does it.
+/// Says it.
 ///
 /// # Errors
 /// The table has no such row.
-pub fn run(command: &PolicyCommand, context: &Context) -> Result<Exit, Failure> {
-    let PolicyCommand::Explain(ExplainCommand::Cdp(args)) = command;
+pub(super) fn run(args: &CdpArgs, context: &Context) -> Result<Exit, Failure> {
     match &args.method {
         Some(method) => explain(method, context),
         None => list(args.verdict, context),

@@ -1,0 +1,44 @@
+//! Locks.
+
+use super::{Columns, Store, Stored, json};
+use crate::model::lock::Lock;
+
+const TABLE: &str = "locks";
+
+impl Store {
+    /// Adds a lock, or stores that it was lifted.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn lock_put(&self, lock: &Lock) -> Stored<()> {
+        sqlx::query(
+            "INSERT INTO locks (id, document, set_at, lifted_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE SET document = excluded.document,
+             lifted_at = excluded.lifted_at",
+        )
+        .bind(lock.id.to_string())
+        .bind(json(lock, TABLE, "document")?)
+        .bind(lock.set_at.0)
+        .bind(lock.lifted_at.map(|at| at.0))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Every lock, newest first; lifted ones only where asked for.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn lock_list(&self, lifted: bool) -> Stored<Vec<Lock>> {
+        let query = match lifted {
+            true => sqlx::query("SELECT document FROM locks ORDER BY id DESC"),
+            false => {
+                sqlx::query("SELECT document FROM locks WHERE lifted_at IS NULL ORDER BY id DESC")
+            }
+        };
+        let rows = query.fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| Columns { table: TABLE, row }.json("document"))
+            .collect()
+    }
+}
