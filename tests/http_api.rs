@@ -30,7 +30,7 @@ const SOME_TRACE: &str = "trc_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Who may use which route: method, path, then what a stranger, an agent and
 /// the operator are answered when there is nothing of that id.
-const MATRIX: [(&str, &str, u16, u16, u16); 32] = [
+const MATRIX: [(&str, &str, u16, u16, u16); 33] = [
     ("post", "/v1/agents", 401, 403, 422),
     ("get", "/v1/agents", 401, 403, 200),
     ("post", "/v1/agents/{id}/disable", 401, 403, 404),
@@ -51,6 +51,7 @@ const MATRIX: [(&str, &str, u16, u16, u16); 32] = [
     ("post", "/v1/sessions/{id}/uploads", 401, 404, 404),
     ("get", "/v1/sessions/{id}/downloads", 401, 404, 404),
     ("get", "/v1/sessions/{id}/downloads/{guid}", 401, 404, 404),
+    ("post", "/v1/sessions/{id}/delegations", 401, 404, 404),
     ("post", "/v1/sessions/{id}/explain", 401, 404, 404),
     ("get", "/v1/holds", 401, 200, 200),
     ("get", "/v1/holds/{id}", 401, 404, 404),
@@ -86,6 +87,7 @@ fn some_path(template: &str) -> String {
 fn some_body(method: &str, template: &str) -> Option<Value> {
     match (method, template) {
         ("post", "/v1/agents" | "/v1/credentials" | "/v1/delegations") => Some(json!({})),
+        ("post", "/v1/sessions/{id}/delegations") => Some(json!({ "delegation": SOME_DELEGATION })),
         ("post", "/v1/sessions/{id}/explain") => Some(json!({ "reason": "to close it" })),
         ("post", "/v1/holds/{id}/answer") => Some(json!({ "answer": "once" })),
         ("post", "/v1/locks") => Some(json!({ "reason": "nobody is named" })),

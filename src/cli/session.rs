@@ -34,6 +34,13 @@ pub enum SessionCommand {
         /// Its id.
         id: SessionId,
     },
+    /// Give a running session a further delegation.
+    Bind {
+        /// Its id.
+        id: SessionId,
+        /// The delegation: at once if it is approved, else when it is.
+        delegation: DelegationId,
+    },
     /// End a session.
     End {
         /// Its id.
@@ -88,6 +95,12 @@ pub async fn run(command: SessionCommand, context: &Context) -> Result<Exit, Fai
         }
         SessionCommand::Show { id } => {
             let session: SessionInfo = client.get(&format!("/v1/sessions/{id}")).await?;
+            context.show(&session, tell)?;
+        }
+        SessionCommand::Bind { id, delegation } => {
+            let path = format!("/v1/sessions/{id}/delegations");
+            let body = json!({ "delegation": delegation });
+            let session: SessionInfo = client.post(&path, &body).await?;
             context.show(&session, tell)?;
         }
         SessionCommand::End { id } => {

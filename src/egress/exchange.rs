@@ -19,6 +19,7 @@ use super::{
     registry::Registry,
 };
 use crate::{
+    broker::lease::Lease,
     model::{
         action::{Refusal, Rule},
         origin::Scheme,
@@ -42,6 +43,8 @@ pub(super) struct Exchange {
     id: u64,
     endpoint: Endpoint,
     gate: Gate,
+    /// What its bytes are taken from.
+    lease: Option<Arc<Lease>>,
     scheme: OnceLock<Scheme>,
     /// The address on record as being connected to.
     attempt: Mutex<Option<IpAddr>>,
@@ -71,11 +74,15 @@ impl Exchange {
         if let Some(scheme) = scheme {
             known.get_or_init(|| scheme);
         }
+        let lease = gate
+            .leases
+            .find(|lease| (lease.delegation == endpoint.delegation).then(|| lease.clone()));
         Arc::new(Self {
             registry,
             id,
             endpoint,
             gate,
+            lease,
             scheme: known,
             attempt: Mutex::new(None),
             how: OnceLock::new(),
@@ -123,10 +130,22 @@ impl Exchange {
 
     pub(super) fn count_sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.spend(bytes);
     }
 
     pub(super) fn count_received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.spend(bytes);
+    }
+
+    /// Takes bytes from the budget; the connection that uses it up is cut.
+    fn spend(&self, bytes: usize) {
+        if let Some(lease) = &self.lease {
+            if !lease.spend_bytes(bytes as u64) {
+                self.cut();
+                self.gate.record.used_up(lease.delegation);
+            }
+        }
     }
 
     /// Bytes moved so far, both ways.

@@ -22,6 +22,12 @@ pub trait ConnectionLog: Send + Sync + fmt::Debug {
 
     /// Records how an allowed connection ended: exactly once for each.
     fn ended(&self, ended: Ended);
+
+    /// Takes note that a delegation's budget of bytes is used up: its window must
+    /// close. The connection that used it up is cut already.
+    fn used_up(&self, delegation: DelegationId) {
+        let _ = delegation;
+    }
 }
 
 /// One connection that was asked for, and what was decided.

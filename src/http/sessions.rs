@@ -31,6 +31,12 @@ struct NewSession {
     delegations: Vec<DelegationId>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bound {
+    delegation: DelegationId,
+}
+
 type Shared = State<Arc<Service>>;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -47,6 +53,11 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/sessions/{id}", "session_show", get(show))
             .says("One session; an agent sees its own")
             .callers(Callers::All)
+            .answers(200, "Session"),
+        Route::post("/v1/sessions/{id}/delegations", "session_bind", post(bind))
+            .says("Binds a further delegation of its agent: an approved one at once, a requested one when it is approved")
+            .callers(Callers::All)
+            .takes(Body::Json("Bound"))
             .answers(200, "Session"),
         Route::delete("/v1/sessions/{id}", "session_end", delete(end))
             .says("Ends a session")
@@ -89,6 +100,15 @@ async fn show(
     body::Path(id): body::Path<SessionId>,
 ) -> Result<Json<SessionInfo>, Problem> {
     Ok(Json(service.session_show(caller, id).await?))
+}
+
+async fn bind(
+    State(service): Shared,
+    caller: Caller,
+    body::Path(id): body::Path<SessionId>,
+    body::Json(Bound { delegation }): body::Json<Bound>,
+) -> Result<Json<SessionInfo>, Problem> {
+    Ok(Json(service.session_bind(caller, id, delegation).await?))
 }
 
 async fn end(

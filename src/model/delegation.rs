@@ -81,6 +81,21 @@ pub enum CloseReason {
     Locked,
 }
 
+impl CloseReason {
+    /// As records name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Completed => "completed",
+            Self::Exhausted => "exhausted",
+            Self::Locked => "locked",
+        }
+    }
+}
+
 /// Where a delegation stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "status", deny_unknown_fields)]

@@ -246,10 +246,10 @@ fn query_names(url: &Url) -> BTreeSet<String> {
 }
 
 fn template(url: &Url) -> String {
-    let parts = url.path().split('/').map(|part| match is_identifier(part) {
-        true => "{id}",
-        false => part,
-    });
+    let parts = url
+        .path()
+        .split('/')
+        .map(|part| if is_identifier(part) { "{id}" } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
 

@@ -16,7 +16,7 @@ pub enum Scheme {
 }
 
 /// Scheme, host and port: exact, never a pattern.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     scheme: Scheme,
     host: Host,

@@ -161,6 +161,14 @@ impl Bundle {
         &self.classes
     }
 
+    /// Whether every act of that kind is permitted to the agent, wherever it is.
+    #[must_use]
+    pub fn always_permits(&self, agent: AgentId, act: Act) -> bool {
+        let sliced = self.slices(agent);
+        let constant = sliced.0.get(&act).and_then(|slice| slice.constant.as_ref());
+        matches!(constant, Some(Ruling::Permit(_)))
+    }
+
     /// Asks about an act that a lease's scope covers.
     #[must_use]
     pub fn ask(&self, question: &Question<'_>) -> Ruling {
@@ -207,9 +215,10 @@ impl Bundle {
         policies.retain(|id| holding(id).is_none());
         let says = policies.iter().find_map(|id| self.marks.says.get(id));
         let says = says.cloned().unwrap_or_else(|| {
-            let plain = match policies.is_empty() {
-                true => UNPERMITTED,
-                false => "a policy of this broker forbids it",
+            let plain = if policies.is_empty() {
+                UNPERMITTED
+            } else {
+                "a policy of this broker forbids it"
             };
             plain.to_owned()
         });

@@ -161,3 +161,6 @@ impl Permit {
         &self.lending
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -218,9 +218,10 @@ const fn is_of_a_hold(refusal: &Refusal) -> bool {
 fn action(what: &str, destination: Destination, facts: &Facts) -> Option<RequestAction> {
     let (method, url) = what.split_once(' ')?;
     Some(RequestAction {
-        site: match facts.cross_site {
-            true => SiteContext::CrossSite,
-            false => SiteContext::SameSite,
+        site: if facts.cross_site {
+            SiteContext::CrossSite
+        } else {
+            SiteContext::SameSite
         },
         page: facts.page.as_deref().and_then(|page| page.parse().ok()),
         body: facts.body.as_ref().map(body).unwrap_or_default(),

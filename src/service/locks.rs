@@ -98,10 +98,9 @@ impl Service {
     pub async fn lock_lift(&self, caller: Caller, id: LockId) -> Answer<Lock> {
         self.noted(caller, "lock lift", async {
             let who = person(caller)?;
-            let found = self.store.lock_list(true).await?.into_iter();
-            let mut lock = found
-                .filter(|lock| lock.id == id)
-                .next()
+            let mut all = self.store.lock_list(true).await?.into_iter();
+            let mut lock = all
+                .find(|lock| lock.id == id)
                 .ok_or_else(|| CallError::not_found("lock", &id))?;
             if lock.lifted_at.is_none() {
                 lock.lifted_at = Some(self.now().wall);

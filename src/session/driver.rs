@@ -80,6 +80,8 @@ pub(crate) enum Order {
         person: PersonId,
         done: oneshot::Sender<Result<(), AnswerError>>,
     },
+    /// A budget of bytes is used up.
+    UsedUp(DelegationId),
     /// The agent says what it is about to do.
     Explained(String),
     /// End the session; answer when nothing of it is left.
@@ -262,6 +264,16 @@ fn pipe_writer(
 }
 
 impl Bound {
+    /// Why the session ends with its last window.
+    fn last_window_closed(&self, now: Now) -> String {
+        let mut why = None;
+        self.leases.each(|lease| why = lease.closed(now).or(why));
+        match why {
+            Some(why) => format!("its last window closed ({})", why.as_str()),
+            None => "its last window closed".to_owned(),
+        }
+    }
+
     /// Puts the end of a lease on record, once, if it is over.
     fn record_end(&mut self, lease: &Lease, actor: Actor, now: Now) {
         let delegation = lease.delegation;
@@ -339,6 +351,7 @@ impl Driver {
                 | Order::Downloads(_)
                 | Order::AnswerHold { .. }
                 | Order::Explained(_)
+                | Order::UsedUp(_)
                 | Order::LeaseAdded => {}
             }
         }
@@ -391,6 +404,7 @@ impl Driver {
                 done.send(self.hub.answer_hold(hold, &answer, person, now))
                     .ok();
             }
+            Order::UsedUp(delegation) => self.used_up.push(delegation),
             Order::Explained(words) => self.hub.explained(&words),
             Order::End(..) => {}
         }
@@ -625,7 +639,7 @@ impl Driver {
         };
         if bound.had_lease && !bound.leases.any_alive(now) {
             self.ending
-                .get_or_insert_with(|| "its last window closed".into());
+                .get_or_insert_with(|| bound.last_window_closed(now));
         } else if self.connections.is_empty() && self.idle_since.elapsed() >= bound.grace {
             self.ending
                 .get_or_insert_with(|| "no client was connected for longer than the grace".into());

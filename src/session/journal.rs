@@ -1,12 +1,14 @@
 //! The trace as the hub and the egress proxy see it.
 
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 
+use super::driver::Order;
 use crate::{
     cdp::hub::{Journal, Unrecorded},
     clock::Clock,
     egress::{Connection, ConnectionLog, Ended, RecordUnavailable},
-    model::secret::Secret,
+    model::{id::DelegationId, secret::Secret},
     recorder::Recorder,
     trace::record::{Actor, Draft, Event},
 };
@@ -27,7 +29,10 @@ impl Journal for SessionJournal {
 
 /// A session's trace for its connections.
 #[derive(Debug)]
-pub(super) struct ConnectionJournal(pub(super) Recorder);
+pub(super) struct ConnectionJournal {
+    pub(super) recorder: Recorder,
+    pub(super) orders: mpsc::UnboundedSender<Order>,
+}
 
 impl ConnectionJournal {
     fn draft(event: Event) -> Draft {
@@ -41,12 +46,17 @@ impl ConnectionJournal {
 
 impl ConnectionLog for ConnectionJournal {
     fn connection(&self, connection: Connection) -> BoxFuture<'_, Result<(), RecordUnavailable>> {
-        let recorded = self.0.record(Self::draft(connection.into()));
+        let recorded = self.recorder.record(Self::draft(connection.into()));
         Box::pin(async move { recorded.map(drop).map_err(|_| RecordUnavailable) })
     }
 
     fn ended(&self, ended: Ended) {
         // The trace may have ended before its connections were cut.
-        self.0.record(Self::draft(ended.into())).ok();
+        self.recorder.record(Self::draft(ended.into())).ok();
+    }
+
+    fn used_up(&self, delegation: DelegationId) {
+        // A driver that is gone has closed everything.
+        self.orders.send(Order::UsedUp(delegation)).ok();
     }
 }

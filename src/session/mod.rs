@@ -246,7 +246,10 @@ impl Sessions {
         let opened = handle.listener.open(Gate {
             leases: leases.clone(),
             authority: authority.clone(),
-            record: Arc::new(ConnectionJournal(start.recorder.clone())),
+            record: Arc::new(ConnectionJournal {
+                recorder: start.recorder.clone(),
+                orders: handle.orders.clone(),
+            }),
             clock: Clock,
         });
         if !opened {

@@ -36,7 +36,7 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
                     bound = Some(bind);
                     answer.send(()).ok();
                 }
-                Order::LeaseAdded | Order::Explained(_) => {}
+                Order::LeaseAdded | Order::Explained(_) | Order::UsedUp(_) => {}
                 Order::AnswerHold { done, .. } => {
                     done.send(Ok(())).ok();
                 }

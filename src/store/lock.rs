@@ -30,11 +30,10 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn lock_list(&self, lifted: bool) -> Stored<Vec<Lock>> {
-        let query = match lifted {
-            true => sqlx::query("SELECT document FROM locks ORDER BY id DESC"),
-            false => {
-                sqlx::query("SELECT document FROM locks WHERE lifted_at IS NULL ORDER BY id DESC")
-            }
+        let query = if lifted {
+            sqlx::query("SELECT document FROM locks ORDER BY id DESC")
+        } else {
+            sqlx::query("SELECT document FROM locks WHERE lifted_at IS NULL ORDER BY id DESC")
         };
         let rows = query.fetch_all(&self.pool).await?;
         rows.iter()

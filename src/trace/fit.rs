@@ -81,6 +81,7 @@ impl Fitted {
 struct Measure(usize);
 
 impl Measure {
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
     fn event(&mut self, event: &mut Event) {
         match event {
             Event::Broker { what, version } => self.texts([what, version]),

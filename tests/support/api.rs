@@ -157,6 +157,24 @@ impl Api {
         Self::done(path, response).await
     }
 
+    /// A call that may be refused; then its problem.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Result<Value, Value> {
+        let (status, text) = self.call(Method::POST, path, body).await;
+        let answer = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(answer)
+        }
+    }
+
+    /// What a call that must succeed answers, as text.
+    pub async fn get_text(&self, path: &str) -> String {
+        let response = self.request(Method::GET, path).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        response.text().await.unwrap()
+    }
+
     /// Any call, with its status and its body as text.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> (StatusCode, String) {
         let response = self.request(method, path).json(body).send().await.unwrap();

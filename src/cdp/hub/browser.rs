@@ -204,6 +204,10 @@ impl Hub {
         };
         match method {
             "Browser.downloadWillBegin" | "Browser.downloadProgress" => {
+                if method == "Browser.downloadWillBegin" {
+                    self.download_begins(&params, now);
+                }
+                self.break_off_refused(&mut params);
                 self.download_event(&params);
                 redact::event(method, &mut params, &|_| true);
                 let listeners: Vec<_> = self

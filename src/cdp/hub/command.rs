@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
-    Call, CdpSession, Hub, Output, Pending, ReplyTo,
+    Call, CdpSession, Hub, Output, Pending, ReplyTo, acts,
     client::Place,
     detail,
     targets::{Told, page_of},
@@ -52,6 +52,14 @@ impl Hub {
             },
             _ => Map::new(),
         };
+        if let (Some(act), Place::Target(target)) = (acts::act_of(row.name), place) {
+            if let Err(refusal) = self.may_act(act, target, now) {
+                let refusal = refusal.to_string();
+                self.recorded(&to, row.name, place, "refuse", &refusal, now);
+                self.refuse(&to, Code::Server, &refusal, now);
+                return;
+            }
+        }
         let told = detail::detail(row.name, &parsed);
         if !self.recorded(&to, row.name, place, row.verdict.as_str(), &told, now) {
             self.refuse(&to, Code::Server, "Hallpass refused this command: it could not be put on record (rule `record-unavailable`)", now);

@@ -102,6 +102,7 @@ impl Hub {
         });
         self.deny_holds(Some(delegation), now);
         self.empty_jar_of(delegation);
+        self.clean_up(delegation, now);
         self.ask("Browser.getVersion", json!({}), None, Call::Emptied(token));
     }
 

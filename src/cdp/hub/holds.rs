@@ -174,13 +174,13 @@ impl Hub {
             until: now.boot.saturating_add(limits.patience),
         };
         // Sent again, as its page was told to.
-        let again = self.holds.open.iter_mut().find(|(_, open)| {
+        let resent = self.holds.open.iter_mut().find(|(_, open)| {
             open.waiting.is_none()
                 && open.delegation == held.delegation
                 && shape.is_some()
                 && open.shape == shape
         });
-        if let Some((&hold, open)) = again {
+        if let Some((&hold, open)) = resent {
             open.waiting = Some(waiting);
             self.out.push_back(Output::HoldWaits {
                 hold,
@@ -195,12 +195,12 @@ impl Hub {
             self.deny(paused, action, refusal, now);
             return false;
         }
-        let Some(hold) = self.describe(paused, action, &held, now) else {
+        let Some(shown) = self.describe(paused, action, &held, now) else {
             self.block(paused);
             return false;
         };
         let event = Event::HoldOpened {
-            hold: hold.id,
+            hold: shown.id,
             request: network_id(paused),
             what: action.summary(),
             class: held.class,
@@ -209,17 +209,17 @@ impl Hub {
             says: held.says,
             destination: action.destination,
             facts: Box::new(Facts::of(action)),
-            page: hold.page.clone(),
-            cause: hold.cause.clone(),
-            agent_says: hold.agent_says.clone(),
-            until: hold.deadline,
+            page: shown.page.clone(),
+            cause: shown.cause.clone(),
+            agent_says: shown.agent_says.clone(),
+            until: shown.deadline,
         };
         if self.record(Actor::Page, event, now).is_err() {
             self.block(paused);
             return false;
         }
         self.holds.open.insert(
-            hold.id,
+            shown.id,
             Open {
                 delegation: held.delegation,
                 action: action.clone(),
@@ -230,7 +230,7 @@ impl Hub {
                 bytes: params.len(),
             },
         );
-        self.out.push_back(Output::Held(Box::new(hold)));
+        self.out.push_back(Output::Held(Box::new(shown)));
         false
     }
 
@@ -255,7 +255,7 @@ impl Hub {
             .or_else(|| paused.header("referer").map(str::to_owned))
             .and_then(|page| Url::parse(&page).ok())
             .map(|page| crate::model::action::redacted_url(&page));
-        let hold = Hold {
+        let described = Hold {
             id: HoldId::from_uuid(id),
             session: tenant.session,
             agent: tenant.authority.agent,
@@ -278,7 +278,7 @@ impl Hub {
             waiting: true,
         };
         // A person reads it, and it lies about until then: without what is lent.
-        let mut text = serde_json::to_vec(&hold).ok()?;
+        let mut text = serde_json::to_vec(&described).ok()?;
         self.scanner.as_ref()?.blank(&mut text);
         serde_json::from_slice(&text).ok()
     }

@@ -65,9 +65,10 @@ impl Hub {
         if !durable {
             self.fail("its steps can no longer be put on record");
         }
-        let stage = match answered {
-            true => Stage::AnsweredAndRecorded,
-            false => Stage::Recorded,
+        let stage = if answered {
+            Stage::AnsweredAndRecorded
+        } else {
+            Stage::Recorded
         };
         self.decide(&params, stage, now);
     }
@@ -238,6 +239,11 @@ impl Hub {
             .map(|lease| lease.delegation)
             .collect();
         let lent = self.carried(action, &wire, now);
+        if let Some(origin) = Origin::of(&action.url) {
+            for &delegation in &lent {
+                self.touched.note(delegation, origin.clone());
+            }
+        }
         let header = injection.map(|injection| injection.header).or(stripped);
         self.proceed(paused, header.as_ref().map(Secret::expose), lent);
     }

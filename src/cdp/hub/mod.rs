@@ -11,12 +11,14 @@
 //! `Browser` domains are answered here; commands for a page go to a CDP session
 //! of the client's own, under a number of ours.
 
+mod acts;
 mod attach;
 mod browser;
 mod client;
 mod command;
 mod credentials;
 mod detail;
+mod ending;
 mod files;
 mod filter;
 mod flights;
@@ -195,11 +197,14 @@ pub struct Hub {
     causes: site::Causes,
     flights: flights::Flights,
     holds: holds::Holds,
+    touched: ending::Touched,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
     /// Files handed in: the path that clients know them by, and where they are.
     uploads: HashMap<String, String>,
     downloads: Vec<Download>,
+    /// Downloads that no policy permits, by their ids.
+    refused_downloads: HashSet<String>,
     out: VecDeque<Output>,
     ended: bool,
 }
@@ -341,9 +346,11 @@ impl Hub {
             causes: site::Causes::default(),
             flights: flights::Flights::default(),
             holds: holds::Holds::default(),
+            touched: ending::Touched::default(),
             hops: HashMap::new(),
             uploads: HashMap::new(),
             downloads: Vec::new(),
+            refused_downloads: HashSet::new(),
             out: VecDeque::new(),
             ended: false,
         };

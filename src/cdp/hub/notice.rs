@@ -1,6 +1,8 @@
 //! What stands where a refused request would have led: a page of plain words for a
 //! person, or problem details for a script; the same facts as fields for a model.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -146,13 +148,14 @@ fn html(refusal: &Refusal, ask: Option<&Value>) -> String {
     );
     let mut more = String::new();
     if let Some(hold) = refusal.hold {
-        more.push_str(&format!("\n<dt>Hold</dt><dd id=\"hold\">{hold}</dd>"));
+        let _ = write!(more, "\n<dt>Hold</dt><dd id=\"hold\">{hold}</dd>");
     }
     if !refusal.policies.is_empty() {
         let policies = escape(&refusal.policies.join(", "));
-        more.push_str(&format!(
+        let _ = write!(
+            more,
             "\n<dt>Policies</dt><dd id=\"policies\">{policies}</dd>"
-        ));
+        );
     }
     let ask = ask.map_or_else(String::new, |ask| {
         let text = serde_json::to_string_pretty(ask).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What was decided in a recorded session, and what another bundle would decide.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -70,9 +72,10 @@ pub(super) async fn explain(args: &RequestArgs, context: &Context) -> Result<Exi
             ("by bundle", found.revision.clone().unwrap_or_default()),
             (
                 "now",
-                match same {
-                    true => "the same bundle is configured".to_owned(),
-                    false => format!("{} (bundle {revision})", in_words(&found.would_be)),
+                if same {
+                    "the same bundle is configured".to_owned()
+                } else {
+                    format!("{} (bundle {revision})", in_words(&found.would_be))
                 },
             ),
         ]);
@@ -134,13 +137,13 @@ fn in_words(outcome: &Outcome) -> String {
     };
     let mut text = word.to_owned();
     if let Outcome::Deny { rule, .. } = outcome {
-        text.push_str(&format!(" ({rule})"));
+        let _ = write!(text, " ({rule})");
     }
     if !policies.is_empty() {
-        text.push_str(&format!(" by {}", policies.join(", ")));
+        let _ = write!(text, " by {}", policies.join(", "));
     }
     if let Some(says) = says {
-        text.push_str(&format!(": {says}"));
+        let _ = write!(text, ": {says}");
     }
     text
 }

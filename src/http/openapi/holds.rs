@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::schemas::{flag, list, number, object, one_of, or_null, text, to};
 
+#[expect(clippy::too_many_lines, reason = "one entry for each shape")]
 pub(super) fn all() -> Vec<(&'static str, Value)> {
     let class = one_of(&["read", "write", "destructive", "secrets"]);
     vec![
@@ -78,6 +79,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
                 ("words?", text()),
             ]),
         ),
+        ("Bound", object(&[("delegation", text())])),
         ("Explanation", object(&[("reason", text())])),
         (
             "NewLock",

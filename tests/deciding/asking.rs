@@ -1,0 +1,75 @@
+//! An agent that knows nothing but what refusals say asks for what it lacks, gets
+//! it approved, and finishes.
+
+use serde_json::{Value, json};
+
+use crate::{desk::Desk, support::broker::Broker};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_finds_its_way_by_the_refusals_alone() {
+    let broker = Broker::start("");
+    let desk = Desk::open(
+        &broker,
+        json!({ "methods": ["GET"], "paths": ["/", "/page/*"] }),
+    )
+    .await;
+    let agent = broker.agent(&desk.lender.agent.key);
+    let operator = &desk.lender.operator;
+    let elsewhere = desk.site.origin_as("b.localhost");
+
+    // What it wants, and what it may not yet.
+    for (url, rule) in [
+        (format!("{}/tickets/7", desk.origin), "path-out-of-scope"),
+        (format!("{elsewhere}/page"), "origin-out-of-scope"),
+    ] {
+        desk.page.navigate(&url).await;
+        desk.page.until("document.querySelector('#ask')").await;
+        let read = |id: &str| format!("document.querySelector('#{id}').innerText");
+        assert_eq!(desk.page.evaluate(&read("rule")).await, rule);
+        let advice = desk.page.evaluate(&read("advice")).await;
+        assert!(
+            advice.as_str().unwrap().contains("POST /v1/delegations"),
+            "{advice}"
+        );
+        // The notice holds the body of that call.
+        let ask: Value =
+            serde_json::from_str(desk.page.evaluate(&read("ask")).await.as_str().unwrap()).unwrap();
+        let made = agent.post("/v1/delegations", &ask).await;
+        let id = made["id"].as_str().unwrap();
+        assert_eq!(made["phase"], "requested");
+        operator.approve(id).await;
+        let path = format!("/v1/sessions/{}/delegations", desk.session.id);
+        agent.post(&path, &json!({ "delegation": id })).await;
+        desk.page.navigate(&url).await;
+        desk.page.until("!document.querySelector('#ask')").await;
+    }
+    // With what was lent before, where it had been lent.
+    assert_eq!(desk.arrived("/tickets/7").len(), 1);
+
+    // A script that may not change anything is told how to ask, too.
+    desk.page.navigate(&format!("{}/page/", desk.origin)).await;
+    desk.page.until("document.title === 'page'").await;
+    desk.fetch("save", "POST", "/page/save", "'note=a'").await;
+    let refused = desk.fetched("save").await;
+    let problem: Value = serde_json::from_str(refused["text"].as_str().unwrap()).unwrap();
+    assert_eq!(problem["rule"], "method-out-of-scope");
+    let made = agent.post("/v1/delegations", &problem["ask"]).await;
+    let id = made["id"].as_str().unwrap();
+    operator.approve(id).await;
+    let path = format!("/v1/sessions/{}/delegations", desk.session.id);
+    agent.post(&path, &json!({ "delegation": id })).await;
+    let path = format!("/v1/sessions/{}/explain", desk.session.id);
+    agent
+        .post(&path, &json!({ "reason": "the ticket is done" }))
+        .await;
+    desk.fetch("again", "POST", "/page/save", "'note=a'").await;
+    let hold = desk.holds(1).await.remove(0);
+    assert_eq!(hold["agent_says"], "the ticket is done");
+    let seen = agent
+        .get(&format!("/v1/holds/{}", hold["id"].as_str().unwrap()))
+        .await;
+    assert_eq!(seen["id"], hold["id"]);
+    desk.answer(&hold, json!({ "answer": "once" })).await;
+    assert_eq!(desk.fetched("again").await["status"], 200);
+    assert_eq!(desk.arrived("/page/save").len(), 1);
+}
