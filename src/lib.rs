@@ -56,6 +56,9 @@
 //! - **A window never grows by itself.** It ends by wall time or boot time,
 //!   whichever comes first; after a reboot nothing approved before is live.
 //!   ([`model::delegation`])
+//! - **Decided by two.** A request goes if an open lease's scope covers it and the
+//!   policies permit it under every lease that does; an error of a policy refuses;
+//!   an answer of a person only turns a hold into a yes. ([`policy::decide`])
 //! - **Closed means gone.** Whoever ends a window hears so once no request with
 //!   what it lent can leave any more, the browser's own repeats included.
 //!   ([`cdp::hub::Hub::drain`], [`egress::Listener::bar`])
@@ -75,6 +78,10 @@
 //!   on the root session does. It attaches to read: `Set-Cookie` and the cause
 //!   of a request are told nowhere else.
 //! - Clients that attach to tabs get virtual ones: a tab is its page here.
+//! - A `forbid` with `@hold` is how a Cedar policy makes a request wait: Cedar has
+//!   two effects, and a third one must not be able to allow.
+//! - The act of a request is one of `navigate`, `load` and `connect` (all in `read`),
+//!   `write`, `destructive` and `secrets`; a connection is a `tunnel`.
 //! - A data folder may be passed through by others (mode 0711), so that cells
 //!   run as users of their own can reach their profiles in it. What lies in it
 //!   is private, file by file.

@@ -1,7 +1,9 @@
 //! The pure core alone: what one message, one request, one record costs.
 
 use std::{
+    fmt::Write as _,
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +22,12 @@ use hallpass::{
         secret::Secret,
         time::Now,
     },
-    policy::{Decision, decide_request},
+    policy::{
+        Authority, Decision, Policies,
+        bundle::{Bundle, DEFAULT},
+        classify::Classes,
+        decide_request,
+    },
     trace::{
         chain::{Chain, LineHash},
         record::{Actor, Draft, Event},
@@ -42,6 +49,7 @@ const PARSE_COMMAND: &str = "envelope: parse a command";
 const PARSE_EVENT: &str = "envelope: parse an event of 1 KiB";
 const TABLE: &str = "method table: look a command up";
 const DECIDE: &str = "decide_request";
+const POLICIES: &str = "decide_request, each timed";
 const INJECT: &str = "inject one cookie";
 const SCAN_SMALL: &str = "secret scan of 1 KiB";
 const SCAN_LARGE: &str = "secret scan of 1 MiB";
@@ -59,6 +67,7 @@ pub const GROUP: Group = Group {
         (PARSE_EVENT, ONLY),
         (TABLE, ONLY),
         (DECIDE, &["1 lease", "10 leases"]),
+        (POLICIES, &["as shipped", "50 policies", "500 policies"]),
         (INJECT, ONLY),
         (SCAN_SMALL, ONLY),
         (SCAN_LARGE, ONLY),
@@ -129,6 +138,7 @@ fn run(scale: Scale) -> Vec<Samples> {
             assert!(matches!(black_box(decision), Decision::Allow(_)));
         }));
     }
+    all.extend(policies(scale, &action));
     let leases = lease::leases(1, ORIGIN);
     let now = Clock.now();
     let Decision::Allow(permit) = decide_request(&action, &leases, &authority, false, now) else {
@@ -151,6 +161,45 @@ fn run(scale: Scale) -> Vec<Samples> {
     all.extend(trace(scale));
     all.extend(hub(scale));
     all
+}
+
+/// Single decisions, so that the slowest are seen: the bundle that ships, filled up
+/// with policies that look at what is asked and leave it alone.
+fn policies(scale: Scale, action: &RequestAction) -> Vec<Samples> {
+    let rounds = scale.of(10, 20_000);
+    let shipped = 7;
+    let sizes = [
+        ("as shipped", 0_usize),
+        ("50 policies", 50),
+        ("500 policies", 500),
+    ];
+    sizes
+        .into_iter()
+        .map(|(variant, size)| {
+            let mut text = DEFAULT.to_owned();
+            for number in 0..size.saturating_sub(shipped) {
+                let _ = write!(
+                    text,
+                    "@id(\"more-{number}\") forbid (principal, action, resource) when {{ context.method == \"TRACE\" && resource.path like \"/area-{number}/*\" }};\n"
+                );
+            }
+            let bundle = Bundle::read(&text, Classes::default()).unwrap();
+            let authority = Authority {
+                policies: Arc::new(Policies::new(bundle)),
+                ..lease::authority()
+            };
+            let leases = lease::leases(1, ORIGIN);
+            let now = Clock.now();
+            let mut samples = Samples::new(POLICIES, variant, Unit::Nanoseconds);
+            for _ in 0..rounds {
+                let begun = Instant::now();
+                let decision = decide_request(black_box(action), &leases, &authority, false, now);
+                samples.time(begun.elapsed());
+                assert!(matches!(black_box(decision), Decision::Allow(_)));
+            }
+            samples
+        })
+        .collect()
 }
 
 fn draft(now: Now) -> Draft {

@@ -57,11 +57,11 @@ async fn a_new_bundle_decides_in_running_sessions_and_a_broken_one_does_not() {
     assert_eq!(desk.page.evaluate(&get("/page")).await, 200);
 
     // What is not valid is refused with its place, and the old one stays.
-    let broken = format!(
+    let faulty = format!(
         "{shipped}{MORE}\n@id(\"x\") permit (principal, action, resource) when {{ context.nothing }};\n"
     );
-    fs::write(&file, &broken).unwrap();
-    let line = broken.lines().count();
+    fs::write(&file, &faulty).unwrap();
+    let line = faulty.lines().count();
     let told = format!("line {line}, column ");
     while !broker.log.lock().unwrap().contains(&told) {
         tokio::task::yield_now().await;
@@ -76,7 +76,7 @@ async fn a_new_bundle_decides_in_running_sessions_and_a_broken_one_does_not() {
     );
     assert!(said.contains("nothing"), "{said}");
 
-    // Both are on record, and a broker does not start with a broken one.
+    // Both are on record, and a broker does not start with a faulty one.
     let traces = desk.lender.operator.get("/v1/traces").await;
     let own = traces["traces"].as_array().unwrap().iter();
     let own = own

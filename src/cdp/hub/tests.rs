@@ -1,6 +1,8 @@
 //! The hub against a scripted browser: what reaches Chromium, what reaches a
 //! client, what is put on record.
 
+mod holds;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -63,11 +65,8 @@ fn at(seconds: u64) -> Now {
     }
 }
 
-fn lease(delivery: Delivery, methods: &str) -> Arc<Lease> {
-    let scope: Scope = serde_json::from_str(&format!(
-        r#"{{"origins":["https://app.test"],"methods":{methods},"writes":"allow"}}"#
-    ))
-    .unwrap();
+fn lease(delivery: Delivery, scope: &str) -> Arc<Lease> {
+    let scope: Scope = serde_json::from_str(scope).unwrap();
     let attributes = CookieAttributes {
         name: "sid".into(),
         domain: "app.test".into(),
@@ -104,13 +103,21 @@ fn lease(delivery: Delivery, methods: &str) -> Arc<Lease> {
 }
 
 impl World {
-    /// A bound hub with one page `PAGE` and one client, number 1.
+    /// A bound hub with one page `PAGE` and one client, number 1; what it may
+    /// change goes.
     fn new(delivery: Delivery, methods: &str) -> Self {
+        let scope =
+            format!(r#"{{"origins":["https://app.test"],"methods":{methods},"writes":"allow"}}"#);
+        Self::under(&scope, delivery)
+    }
+
+    /// The same under a scope.
+    fn under(scope: &str, delivery: Delivery) -> Self {
         let hub = Hub::new(Setup {
             proxy: "http://127.0.0.1:9".into(),
             downloads: "DOWNLOADS".into(),
         });
-        let (records, lease) = (Records::default(), lease(delivery, methods));
+        let (records, lease) = (Records::default(), lease(delivery, scope));
         let mut world = Self {
             hub,
             records: records.clone(),
