@@ -9,6 +9,8 @@
 )]
 
 mod support;
+#[path = "clients/tasks.rs"]
+mod tasks;
 
 use serde_json::{Value, json};
 use support::{
@@ -102,6 +104,11 @@ impl Stage {
 
     /// A session that lends both cookies by the wire, for reading.
     async fn session(&self, broker: &Broker) -> Session {
+        self.session_for(broker, &["GET", "HEAD"]).await
+    }
+
+    /// The same for these methods.
+    async fn session_for(&self, broker: &Broker, methods: &[&str]) -> Session {
         let operator = broker.operator();
         let state = json!({ "cookies": Self::cookies(), "origins": [] });
         let imported = operator.import_storage_state(&state).await;
@@ -114,7 +121,7 @@ impl Stage {
             delivery: "wire",
         });
         let delegation = operator
-            .delegate(&agent, &self.site.origin(), &lend, &["GET", "HEAD"])
+            .delegate(&agent, &self.site.origin(), &lend, methods)
             .await;
         operator.start_session(&agent, &[&delegation]).await
     }

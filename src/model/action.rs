@@ -58,6 +58,9 @@ pub struct RequestAction {
     pub page: Option<Origin>,
     /// What it carries.
     pub body: Body,
+    /// Whether it is of the session's own context: one that a client has made
+    /// besides is lent nothing.
+    pub own_context: bool,
 }
 
 /// One connection that the egress proxy was asked for.
@@ -347,6 +350,7 @@ impl RequestAction {
             partition: None,
             page: None,
             body: Body::default(),
+            own_context: true,
         }
     }
 

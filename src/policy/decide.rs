@@ -115,7 +115,7 @@ fn ask_each(
     let class = permit.class;
     let mut held: Option<Held> = None;
     for (lease, own) in covering {
-        let lends = *own && !lease.cookies.is_empty();
+        let lends = *own && action.own_context && !lease.cookies.is_empty();
         let terms = (&**lease, lends, !own);
         let question = Question::request(authority.agent, action, class, terms, now);
         let (policies, says) = match bundle.ask(&question) {

@@ -223,6 +223,7 @@ fn action(what: &str, destination: Destination, facts: &Facts) -> Option<Request
         } else {
             SiteContext::SameSite
         },
+        own_context: !facts.other_context,
         page: facts.page.as_deref().and_then(|page| page.parse().ok()),
         body: facts.body.as_ref().map(body).unwrap_or_default(),
         ..RequestAction::new(method, Url::parse(url).ok()?, destination)

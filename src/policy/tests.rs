@@ -436,6 +436,32 @@ fn a_policy_of_one_agent_is_not_asked_about_another() {
     assert!(matches!(decide(&other), Decision::Allow(_)));
 }
 
+#[test]
+fn a_context_that_a_client_made_is_lent_nothing() {
+    for (name, asked, own, other) in [
+        ("lent", "GET /tickets/", ("go", 1), ("go", 0)),
+        ("lent", "POST /tickets/7", ("hold", 0), ("go", 0)),
+        ("lent", "GET /login", ("no policy", 0), ("go", 0)),
+    ] {
+        for (own_context, expected) in [(true, own), (false, other)] {
+            let action = RequestAction {
+                own_context,
+                ..request(asked, "page", "-")
+            };
+            let decision = decide_request(&action, &under(name), &SHIPPED, false, NOW);
+            let lending = match &decision {
+                Decision::Allow(permit) => permit.lending().len(),
+                Decision::Hold(_) | Decision::Deny(_) => 0,
+            };
+            assert_eq!(
+                (&*told(&decision).0, lending),
+                expected,
+                "{asked} {own_context}"
+            );
+        }
+    }
+}
+
 /// How much a decision allows: more is more.
 fn rank(decision: &Decision) -> u8 {
     match decision {

@@ -300,6 +300,9 @@ pub struct Facts {
     /// Whether another site had a part in causing it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cross_site: bool,
+    /// Whether it was of a context that a client had made, which is lent nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_context: bool,
     /// Origin of the page that made it; absent where it opened one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
@@ -358,6 +361,7 @@ impl Facts {
         let body = &action.body;
         Self {
             cross_site: action.site != SiteContext::SameSite,
+            other_context: !action.own_context,
             page: action.page.as_ref().map(ToString::to_string),
             body: (body.content != Content::Empty).then(|| BodyFacts {
                 kind: body.kind().to_owned(),

@@ -102,6 +102,7 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
         };
         Box::new(Facts {
             cross_site: true,
+            other_context: true,
             page: Some(t()),
             body: Some(body),
         })

@@ -73,3 +73,54 @@ async fn an_agent_finds_its_way_by_the_refusals_alone() {
     assert_eq!(desk.fetched("again").await["status"], 200);
     assert_eq!(desk.arrived("/page/save").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_agent_rewrites_is_decided_as_rewritten_and_is_its_own_doing() {
+    let broker = Broker::start("");
+    let desk = Desk::open(&broker, json!({ "methods": ["GET"] })).await;
+    let elsewhere = desk.site.origin_as("b.localhost");
+    desk.page.ask("Fetch.enable", json!({})).await;
+    for (from, to) in [
+        ("/one", format!("{}/two", desk.origin)),
+        ("/three", format!("{elsewhere}/four")),
+    ] {
+        desk.page
+            .evaluate(&format!("(window.got = 'nothing', fetch('{from}').then((r) => got = r.status, () => got = 'failed'), 0)"))
+            .await;
+        let paused = desk
+            .cdp
+            .event(|event| {
+                event["method"] == "Fetch.requestPaused"
+                    && event["params"]["request"]["url"]
+                        .as_str()
+                        .unwrap()
+                        .ends_with(from)
+            })
+            .await;
+        let go = json!({ "requestId": paused["params"]["requestId"], "url": to });
+        desk.page.ask("Fetch.continueRequest", go).await;
+        desk.page.until("got !== 'nothing'").await;
+    }
+    assert_eq!(desk.page.evaluate("got").await, "failed");
+    // The cookie goes where the request goes, and nothing else does.
+    assert_eq!(desk.arrived("/two").len(), 1);
+    for path in ["/one", "/three", "/four"] {
+        assert_eq!(desk.site.hits_on(path).len(), 0, "{path}");
+    }
+    for path in ["/two", "/four"] {
+        let records = desk.records().await;
+        let record = records
+            .iter()
+            .find(|record| {
+                record["event"]["type"] == "request"
+                    && record["event"]["what"].as_str().unwrap().ends_with(path)
+            })
+            .unwrap();
+        assert_eq!(record["actor"]["kind"], "agent", "{record}");
+    }
+    let untouched =
+        desk.records().await.into_iter().find(|record| {
+            record["event"]["type"] == "request" && record["actor"]["kind"] == "page"
+        });
+    assert!(untouched.is_some());
+}

@@ -1,7 +1,10 @@
 //! Attaching clients to targets: by their command, or because they asked to be
 //! attached to whatever appears.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -163,6 +166,7 @@ impl Hub {
                         parent: attach.parent.clone(),
                         by_root: true,
                         challenges: HashSet::new(),
+                        pauses: HashMap::new(),
                     },
                 );
                 let info = self

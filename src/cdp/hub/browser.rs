@@ -1,6 +1,9 @@
 //! What Chromium says: replies to numbered commands, and events.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json, value::RawValue};
 
@@ -333,6 +336,7 @@ impl Hub {
                         parent: Some(parent),
                         by_root: false,
                         challenges: HashSet::new(),
+                        pauses: HashMap::new(),
                     },
                 );
                 self.send(
@@ -368,8 +372,10 @@ impl Hub {
                     return;
                 };
                 redact::event(method, &mut value, &|name| self.is_lent_name(name));
-                if method == "Fetch.authRequired" {
-                    self.password_asked(session, &value);
+                match method {
+                    "Fetch.authRequired" => self.password_asked(session, &value),
+                    "Fetch.requestPaused" => self.client_paused(session, &value),
+                    _ => {}
                 }
                 self.send(
                     client,

@@ -175,6 +175,9 @@ impl Hub {
                         }
                     }
                     "Page.navigate" => self.told(place),
+                    "Fetch.continueRequest" | "Fetch.fulfillRequest" => {
+                        self.client_continues(to.session.as_ref(), &params);
+                    }
                     _ => {}
                 }
                 let session = if at_browser { None } else { to.session.clone() };

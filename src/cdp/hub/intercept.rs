@@ -122,9 +122,12 @@ impl Hub {
             Destination::Page => None,
             _ => top.and_then(Origin::of),
         };
+        let early = matches!(stage, Stage::Paused);
         let action = RequestAction {
             method: paused.method(),
             body: paused.body(),
+            // Where the browser has yet to say, it is waited for below.
+            own_context: self.is_of_own_context(&paused).unwrap_or(early),
             url,
             destination,
             site,
@@ -176,7 +179,7 @@ impl Hub {
                 return;
             }
             let event = self.request_event(paused, action, Ok(permit), stage == Stage::Answered);
-            let Ok(ticket) = self.record(Actor::Page, event, now) else {
+            let Ok(ticket) = self.record(self.actor_of(paused), event, now) else {
                 self.block(paused);
                 return;
             };
@@ -281,7 +284,7 @@ impl Hub {
         now: Now,
     ) {
         let event = self.request_event(paused, action, Err(&refusal), false);
-        let refusal = match self.record(Actor::Page, event, now) {
+        let refusal = match self.record(self.actor_of(paused), event, now) {
             Ok(_) => refusal,
             Err(Unrecorded) => Refusal::new(Rule::RecordUnavailable, action.summary()),
         };

@@ -25,6 +25,7 @@ mod flights;
 mod holds;
 mod intercept;
 mod notice;
+mod rewritten;
 mod site;
 mod targets;
 mod virtual_browser;
@@ -219,6 +220,8 @@ struct Attached {
     by_root: bool,
     /// Paused requests of its `Fetch` in which a site asked for a password.
     challenges: HashSet<String>,
+    /// Its own paused requests: by their pause, the request.
+    pauses: HashMap<String, String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

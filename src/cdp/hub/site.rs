@@ -37,8 +37,19 @@ const MOST_CAUSES: usize = 8192;
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     /// By request, for the URL that it is at: a redirect is another's doing.
-    known: HashMap<String, (String, Option<SiteContext>)>,
+    known: HashMap<String, Said>,
     waiting: HashMap<String, (BootTime, Vec<String>)>,
+}
+
+/// What the browser said of a request.
+#[derive(Debug)]
+struct Said {
+    url: String,
+    cause: Option<SiteContext>,
+    /// The target that makes it.
+    target: Option<Arc<str>>,
+    /// Whether a client has changed it.
+    rewritten: bool,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +76,27 @@ impl Causes {
     /// A request is over.
     pub(super) fn forget(&mut self, request: &str) {
         self.known.remove(request);
+    }
+
+    /// A client has changed a request; it is at that place now, and caused by
+    /// whoever caused it before.
+    pub(super) fn rewritten(&mut self, request: &str, url: Option<&Url>) {
+        let Some(said) = self.known.get_mut(request) else {
+            return;
+        };
+        said.rewritten = true;
+        if let Some(url) = url {
+            let stays = Url::parse(&said.url).is_ok_and(|before| is_same_site(&before, url));
+            if !stays {
+                said.cause = Some(SiteContext::CrossSite);
+            }
+            said.url = url.to_string();
+        }
+    }
+
+    /// Whether a client has changed a request.
+    pub(super) fn is_rewritten(&self, request: &str) -> bool {
+        self.known.get(request).is_some_and(|said| said.rewritten)
     }
 
     /// Waits for word of a request.
@@ -109,8 +141,13 @@ impl Hub {
         if self.causes.known.len() >= MOST_CAUSES {
             self.causes.known.clear();
         }
-        let at = (sent.request.url.to_string(), cause);
-        self.causes.known.insert(sent.request_id.to_string(), at);
+        let said = Said {
+            url: sent.request.url.to_string(),
+            cause,
+            target: self.sessions.get(session).map(|at| at.target.clone()),
+            rewritten: false,
+        };
+        self.causes.known.insert(sent.request_id.to_string(), said);
         let waiting = self.causes.waiting.remove(&*sent.request_id);
         for params in waiting.map(|(_, params)| params).unwrap_or_default() {
             self.decide(&params, super::intercept::Stage::Paused, now);
@@ -144,8 +181,8 @@ impl Hub {
             return Some(self.cause_of_page(paused, url));
         }
         let known = paused.network_id.as_deref().map(|id| {
-            let (at, cause) = self.causes.known.get(id)?;
-            (*at == paused.request.url).then_some(*cause)
+            let said = self.causes.known.get(id)?;
+            (said.url == paused.request.url).then_some(said.cause)
         });
         match known {
             // The browser has yet to speak.
@@ -155,6 +192,27 @@ impl Hub {
             // of parsing.
             Some(Some(None)) | None => Some(self.cause_by_referrer(paused, url)),
         }
+    }
+
+    /// Whether a request is of the session's own context, which alone is lent to:
+    /// those that a client makes besides are strangers' to the sites. `None` where
+    /// that is not known (yet).
+    pub(super) fn is_of_own_context(&self, paused: &Paused<'_>) -> Option<bool> {
+        let own = self.contexts.first()?;
+        if self.contexts.len() == 1 {
+            return Some(true);
+        }
+        let of_frame = paused
+            .frame_id
+            .as_deref()
+            .and_then(|frame| self.targets.get(frame));
+        let of_request = || {
+            let said = self.causes.known.get(paused.network_id.as_deref()?)?;
+            self.targets.get(said.target.as_ref()?)
+        };
+        let target = of_frame.or_else(of_request)?;
+        let context = target.info.get("browserContextId")?.as_str()?;
+        Some(context == &**own)
     }
 
     /// Where the page of a frame is now: its opener's place while it is blank.

@@ -2,7 +2,7 @@
 //! tells of them on the root session, and what clients are told.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -306,6 +306,7 @@ impl Hub {
                 parent,
                 by_root: false,
                 challenges: HashSet::new(),
+                pauses: HashMap::new(),
             },
         );
         self.ask("Network.enable", json!({}), Some(&session), Call::Ignored);
