@@ -207,6 +207,10 @@ impl Hub {
             if let Some(page) = page_of(target) {
                 *target = page.to_owned();
             }
+            // At the browser a name may reach further than the session does.
+            if is_browser_level(method) && !self.targets.contains_key(target.as_str()) {
+                return Some(Checked::Refuse("no target with given id found".to_owned()));
+            }
         }
         let around = Around {
             leases: &tenant.leases,

@@ -10,6 +10,8 @@ use std::{
 
 use uuid::Uuid;
 
+mod strangers;
+
 use super::*;
 use crate::{
     broker::lease::{Lease, LentCookie},
@@ -542,4 +544,25 @@ fn passwords_are_given_to_sites_that_ask_never_to_proxies() {
     assert_eq!(answer(&mut world), (0, 1));
     ask(&mut world, "Proxy");
     assert_eq!(answer(&mut world), (1, 0), "a proxy asked");
+}
+
+#[test]
+fn contexts_and_pages_are_counted_with_those_under_way() {
+    let mut world = World::new(Delivery::Wire, "[]");
+    for (method, most, word) in [
+        ("Target.createBrowserContext", 63, "64 contexts"),
+        ("Target.createTarget", 255, "256 pages"),
+    ] {
+        let command = json!({"id": 1, "method": method, "params": {"url": "about:blank"}});
+        for number in 0..most {
+            let (told, asked) = world.command(&command.to_string());
+            assert_eq!((told.len(), asked.len()), (0, 1), "{method} {number}");
+        }
+        let (told, asked) = world.command(&command.to_string());
+        assert!(asked.is_empty(), "{method}");
+        assert!(
+            told[0]["error"]["message"].as_str().unwrap().contains(word),
+            "{told:?}"
+        );
+    }
 }

@@ -6,7 +6,8 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AutoAttach, Call, CdpSession, Hub, ReplyTo, client::Place, filter::Filter, targets::page_of,
+    AutoAttach, Call, CdpSession, Hub, Pending, ReplyTo, client::Place, filter::Filter,
+    targets::page_of,
 };
 use crate::{
     cdp::{
@@ -16,6 +17,11 @@ use crate::{
     },
     model::time::Now,
 };
+
+/// Contexts that a session may have, its first among them.
+const MOST_CONTEXTS: usize = 64;
+/// Pages that a session may have open to be given another.
+const MOST_PAGES: usize = 256;
 
 impl Hub {
     #[expect(clippy::too_many_lines, reason = "one arm for each command")]
@@ -149,6 +155,11 @@ impl Hub {
                     // A client's own proxy is left out: every byte goes through ours.
                     tracing::debug!(key, "left out an argument of Target.createBrowserContext");
                 }
+                let asked = self.under_way(|call| matches!(call, Call::CreateContext { .. }));
+                if self.contexts.len() + asked >= MOST_CONTEXTS {
+                    self.refuse(&to, Code::Server, &format!("Hallpass refused Target.createBrowserContext: a session has at most {MOST_CONTEXTS} contexts; dispose of one (rule `limit`)"), now);
+                    return;
+                }
                 let context = self.context_params();
                 self.ask(method, context, None, Call::CreateContext { to, dispose });
             }
@@ -185,6 +196,12 @@ impl Hub {
         if let Checked::Refuse(why) = check::navigate(&mut params) {
             let why = format!("Hallpass refused Target.createTarget: {why} (rule `arguments`)");
             self.refuse(&to, Code::Server, &why, now);
+            return;
+        }
+        let pages = self.targets.values().filter(|target| target.kind == "page");
+        let asked = self.under_way(|call| matches!(call, Call::CreateTarget(_)));
+        if pages.count() + asked >= MOST_PAGES {
+            self.refuse(&to, Code::Server, &format!("Hallpass refused Target.createTarget: a session has at most {MOST_PAGES} pages; close one (rule `limit`)"), now);
             return;
         }
         let known: HashSet<&str> = [
@@ -225,6 +242,11 @@ impl Hub {
             None,
             Call::CreateTarget(to),
         );
+    }
+
+    fn under_way(&self, is_it: impl Fn(&Call) -> bool) -> usize {
+        let ours = |pending: &&Pending| matches!(pending, Pending::Ours(call) if is_it(call));
+        self.pending.values().filter(ours).count()
     }
 
     fn discover(&mut self, to: ReplyTo, params: &Map<String, Value>, now: Now) {
