@@ -27,3 +27,5 @@ mod integrity;
 mod neighbours;
 #[path = "lending/stage.rs"]
 mod stage;
+#[path = "gateway/watching.rs"]
+mod watching;

@@ -30,7 +30,7 @@ const SOME_TRACE: &str = "trc_aaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Who may use which route: method, path, then what a stranger, an agent and
 /// the operator are answered when there is nothing of that id.
-const MATRIX: [(&str, &str, u16, u16, u16); 33] = [
+const MATRIX: [(&str, &str, u16, u16, u16); 34] = [
     ("post", "/v1/agents", 401, 403, 422),
     ("get", "/v1/agents", 401, 403, 200),
     ("post", "/v1/agents/{id}/disable", 401, 403, 404),
@@ -52,6 +52,7 @@ const MATRIX: [(&str, &str, u16, u16, u16); 33] = [
     ("get", "/v1/sessions/{id}/downloads", 401, 404, 404),
     ("get", "/v1/sessions/{id}/downloads/{guid}", 401, 404, 404),
     ("post", "/v1/sessions/{id}/delegations", 401, 404, 404),
+    ("post", "/v1/sessions/{id}/watchers", 401, 404, 404),
     ("post", "/v1/sessions/{id}/explain", 401, 404, 404),
     ("get", "/v1/holds", 401, 200, 200),
     ("get", "/v1/holds/{id}", 401, 404, 404),

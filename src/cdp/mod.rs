@@ -5,6 +5,7 @@
 pub mod check;
 pub mod envelope;
 pub mod hub;
+pub mod looking;
 pub mod offered;
 pub mod paused;
 pub mod redact;

@@ -41,6 +41,11 @@ pub enum SessionCommand {
         /// The delegation: at once if it is approved, else when it is.
         delegation: DelegationId,
     },
+    /// Print an address at which somebody may look at a session, and not act in it.
+    Share {
+        /// Its id.
+        id: SessionId,
+    },
     /// End a session.
     End {
         /// Its id.
@@ -103,6 +108,16 @@ pub async fn run(command: SessionCommand, context: &Context) -> Result<Exit, Fai
             let session: SessionInfo = client.post(&path, &body).await?;
             context.show(&session, tell)?;
         }
+        SessionCommand::Share { id } => {
+            let path = format!("/v1/sessions/{id}/watchers");
+            let shared: SharedWith = client.post(&path, &json!(null)).await?;
+            context.show(&shared, |context, shared| {
+                context.screen.line(with_token(&shared.cdp_url, &shared.token));
+                context.screen.line(
+                    "Whoever has this address sees the session's pages until it ends; it is shown this once.",
+                );
+            })?;
+        }
         SessionCommand::End { id } => {
             let session: SessionInfo = client.delete(&format!("/v1/sessions/{id}")).await?;
             context.show(&session, tell)?;
@@ -111,14 +126,26 @@ pub async fn run(command: SessionCommand, context: &Context) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-fn tell_started(context: &Context, started: &Started) {
-    let with_token = Url::parse(&started.cdp_url).map_or_else(
-        |_| started.cdp_url.clone(),
+#[derive(Debug, Serialize, Deserialize)]
+struct SharedWith {
+    cdp_url: String,
+    http_url: String,
+    token: String,
+}
+
+/// For clients that cannot send a header.
+fn with_token(cdp_url: &str, token: &str) -> String {
+    Url::parse(cdp_url).map_or_else(
+        |_| cdp_url.to_owned(),
         |mut url| {
-            url.query_pairs_mut().append_pair("token", &started.token);
+            url.query_pairs_mut().append_pair("token", token);
             url.to_string()
         },
-    );
+    )
+}
+
+fn tell_started(context: &Context, started: &Started) {
+    let with_token = with_token(&started.cdp_url, &started.token);
     let screen = context.screen;
     tell(context, &started.session);
     screen.line(format!("CDP URL      {with_token}"));

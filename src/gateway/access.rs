@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Gateway;
 use crate::{
     model::id::SessionId,
-    session::Running,
+    session::{Role, Running},
     vault::token::{Token, TokenKind},
 };
 
@@ -50,7 +50,7 @@ impl Gateway {
         id: &str,
         headers: &HeaderMap,
         query: &TokenQuery,
-    ) -> Result<Arc<Running>, Refused> {
+    ) -> Result<(Arc<Running>, Role), Refused> {
         if let Some(origin) = headers.get(header::ORIGIN) {
             let known = origin
                 .to_str()
@@ -73,7 +73,10 @@ impl Gateway {
             .ok()
             .and_then(|id| self.sessions.get(id));
         session
-            .filter(|session| session.accepts(&token.hash()))
+            .and_then(|session| {
+                let role = session.role_of(&token.hash())?;
+                Some((session, role))
+            })
             .ok_or(Refused::Unauthenticated)
     }
 }

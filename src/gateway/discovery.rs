@@ -18,8 +18,8 @@ pub(super) async fn version(
     Query(query): Query<TokenQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let session = match gateway.admit(&id, &headers, &query) {
-        Ok(session) => session,
+    let (session, _) = match gateway.admit(&id, &headers, &query) {
+        Ok(admitted) => admitted,
         Err(refused) => return refused.into_response(),
     };
     Json(json!({

@@ -27,7 +27,7 @@ use super::{
     Gateway,
     access::{Refused, TokenQuery},
 };
-use crate::session::{Link, Outgoing, Running, ToClient};
+use crate::session::{Link, Outgoing, Role as Admitted, Running, ToClient};
 
 /// The largest message taken from a client: what Chromium itself takes.
 const MAX_FROM_CLIENT: usize = 100 << 20;
@@ -43,8 +43,8 @@ pub(super) async fn connect(
     Query(query): Query<TokenQuery>,
     mut request: Request,
 ) -> Response {
-    let session = match gateway.admit(&id, request.headers(), &query) {
-        Ok(session) => session,
+    let (session, role) = match gateway.admit(&id, request.headers(), &query) {
+        Ok(admitted) => admitted,
         Err(refused) => return refused.into_response(),
     };
     let Some(key) = websocket_key(request.headers()) else {
@@ -59,7 +59,7 @@ pub(super) async fn connect(
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => serve(session, TokioIo::new(upgraded), name).await,
+            Ok(upgraded) => serve(session, role, TokioIo::new(upgraded), name).await,
             Err(error) => tracing::debug!(%error, "a client left while it connected"),
         }
     });
@@ -91,12 +91,12 @@ fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
 }
 
-async fn serve(session: Arc<Running>, io: TokioIo<Upgraded>, name: String) {
+async fn serve(session: Arc<Running>, role: Admitted, io: TokioIo<Upgraded>, name: String) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_FROM_CLIENT))
         .max_frame_size(Some(MAX_FROM_CLIENT));
     let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let Some((link, outgoing)) = session.connect(name).await else {
+    let Some((link, outgoing)) = session.connect(name, role).await else {
         return;
     };
     let (sink, stream) = socket.split();
@@ -116,8 +116,8 @@ async fn pump(
     let mut writer = std::pin::pin!(write(sink, outgoing, link));
     tokio::select! {
         (why, tell) = &mut reader => {
-            if let Some(reason) = tell {
-                link.close(reason);
+            if let Some((code, reason)) = tell {
+                link.close(code.into(), reason);
                 tokio::time::timeout(CLOSING, writer).await.ok();
             }
             why
@@ -128,20 +128,23 @@ async fn pump(
 
 /// Reads until the client leaves; answers why, and a reason to tell it if it
 /// was Hallpass that stopped.
-async fn read(mut stream: SplitStream<Socket>, link: &Link) -> (String, Option<String>) {
+async fn read(
+    mut stream: SplitStream<Socket>,
+    link: &Link,
+) -> (String, Option<(CloseCode, String)>) {
     while let Some(message) = stream.next().await {
         let bytes = match message {
             Ok(Message::Text(text)) => text.into(),
             // Chromium takes text only.
             Ok(Message::Binary(_)) => {
                 let why = "binary messages are not spoken here; CDP is JSON text".to_owned();
-                return (why.clone(), Some(why));
+                return (why.clone(), Some((CloseCode::Unsupported, why)));
             }
             Ok(Message::Close(_)) => return ("it closed the connection".into(), None),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
             Err(Error::Capacity(CapacityError::MessageTooLong { size, max_size })) => {
                 let why = format!("a message of {size} bytes; at most {max_size} are taken");
-                return (why.clone(), Some(why));
+                return (why.clone(), Some((CloseCode::Size, why)));
             }
             Err(error) => return (error.to_string(), None),
         };
@@ -173,9 +176,9 @@ async fn write(
                         return error.to_string();
                     }
                 }
-                ToClient::Close(reason) => {
+                ToClient::Close { code, reason } => {
                     let frame = CloseFrame {
-                        code: CloseCode::Policy,
+                        code: code.into(),
                         reason: fitting(&reason).into(),
                     };
                     sink.send(Message::Close(Some(frame))).await.ok();

@@ -59,6 +59,10 @@ pub(super) fn routes() -> Vec<Route> {
             .callers(Callers::All)
             .takes(Body::Json("Bound"))
             .answers(200, "Session"),
+        Route::post("/v1/sessions/{id}/watchers", "session_share", post(share))
+            .says("Makes a token for a connection that may only look; it is told this once")
+            .callers(Callers::All)
+            .answers(201, "SharedSession"),
         Route::delete("/v1/sessions/{id}", "session_end", delete(end))
             .says("Ends a session")
             .callers(Callers::All)
@@ -109,6 +113,20 @@ async fn bind(
     body::Json(Bound { delegation }): body::Json<Bound>,
 ) -> Result<Json<SessionInfo>, Problem> {
     Ok(Json(service.session_bind(caller, id, delegation).await?))
+}
+
+async fn share(
+    State(service): Shared,
+    caller: Caller,
+    body::Path(id): body::Path<SessionId>,
+) -> Result<Response, Problem> {
+    let shared = service.session_share(caller, id).await?;
+    let told = json!({
+        "cdp_url": shared.cdp_url,
+        "http_url": shared.http_url,
+        "token": shared.token.expose(),
+    });
+    Ok((StatusCode::CREATED, Json(told)).into_response())
 }
 
 async fn end(

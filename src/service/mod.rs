@@ -40,8 +40,8 @@ pub use locks::NewLock;
 pub use open::{OpenError, Time};
 pub use view::{
     AgentRef, CookieLabel, CookieRef, DelegationFilter, DelegationInfo, ImportReport, Narrow,
-    NewDelegation, Phase, RefusedCookie, SessionInfo, StartedSession, TraceInfo, TraceVerdict,
-    WindowAsk,
+    NewDelegation, Phase, RefusedCookie, SessionInfo, SharedSession, StartedSession, TraceInfo,
+    TraceVerdict, WindowAsk,
 };
 
 pub use crate::store::{Agent, CredentialInfo, NamedCookie, SessionStatus, TraceKind};

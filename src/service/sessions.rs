@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
-    AgentRef, Answer, CallError, Caller, Service, SessionInfo, SessionStatus, StartedSession,
+    AgentRef, Answer, CallError, Caller, Service, SessionInfo, SessionStatus, SharedSession,
+    StartedSession,
     call::{chain, report},
     may_see,
 };
@@ -15,7 +16,7 @@ use crate::{
     },
     random::random_uuid_v7,
     recorder::Recorder,
-    session::StartSession,
+    session::{MOST_WATCHERS, StartSession},
     store::{StoredDelegation, StoredSession, StoredTrace, TraceKind},
     trace::record::Actor,
     vault::token::{Token, TokenKind},
@@ -146,6 +147,36 @@ impl Service {
             // Once it is stored, an approval that comes between binds it, too.
             self.bind_to(session, delegation).await?;
             self.session_info(session).await
+        })
+        .await
+    }
+
+    /// Makes a token for a connection that may only look: at the pages of the session
+    /// and what they tell, never to act. Its agent, or a person; it is void once the
+    /// session ended.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn session_share(&self, caller: Caller, id: SessionId) -> Answer<SharedSession> {
+        self.noted(caller, "session share", async {
+            let session = self.session_of(caller, id).await?;
+            let running = self.sessions.get(id).ok_or_else(|| {
+                CallError::Conflict(format!("{id} does not run; start a new session"))
+            })?;
+            let token = Token::draw(TokenKind::Session)?;
+            self.registry(caller, "session-shared", &session.id, "to look at")
+                .await?;
+            if !running.add_watcher(token.hash()) {
+                return Err(CallError::Limit(format!(
+                    "{MOST_WATCHERS} tokens to look at {id} were made, which is the most"
+                )));
+            }
+            let (http_url, cdp_url) = self.urls(id)?;
+            Ok(SharedSession {
+                cdp_url,
+                http_url,
+                token: Secret::new(token.expose().to_owned()),
+            })
         })
         .await
     }

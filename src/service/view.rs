@@ -211,6 +211,17 @@ pub struct StartedSession {
     pub token: Secret,
 }
 
+/// A way to look at a session. The token is told this once.
+#[derive(Debug, Clone)]
+pub struct SharedSession {
+    /// `ws://HOST/v1/sessions/ID/cdp`, without the token.
+    pub cdp_url: String,
+    /// `http://HOST/v1/sessions/ID`, for clients that discover.
+    pub http_url: String,
+    /// The watcher's token.
+    pub token: Secret,
+}
+
 /// A trace as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceInfo {

@@ -47,13 +47,16 @@ const MOST_BACKLOG: usize = 256 << 20;
 /// Bytes for Chromium from which on no more is taken from clients.
 const PIPE_BACKLOG: usize = 8 << 20;
 
+/// Closed by what holds here, not by a fault: RFC 6455, section 7.4.1.
+const POLICY: u16 = 1008;
+
 /// A message to a client's connection.
 #[derive(Debug)]
 pub(crate) enum ToClient {
     /// One CDP message.
     Message(Vec<u8>),
-    /// Close with this reason.
-    Close(String),
+    /// Close with this code of RFC 6455 and this reason.
+    Close { code: u16, reason: String },
 }
 
 /// An order of the broker.
@@ -105,6 +108,8 @@ pub(crate) enum FromClient {
     Opened {
         client: ClientId,
         name: String,
+        /// It may only look.
+        watches: bool,
         out: mpsc::UnboundedSender<ToClient>,
         backlog: Arc<AtomicUsize>,
     },
@@ -172,6 +177,7 @@ struct Closing {
 }
 
 struct Connection {
+    watches: bool,
     out: mpsc::UnboundedSender<ToClient>,
     backlog: Arc<AtomicUsize>,
 }
@@ -447,17 +453,30 @@ impl Driver {
             FromClient::Opened {
                 client,
                 name,
+                watches,
                 out,
                 backlog,
             } => {
-                self.connections.insert(client, Connection { out, backlog });
-                self.hub.client_opened(client, &name, now);
+                let connection = Connection {
+                    watches,
+                    out,
+                    backlog,
+                };
+                self.connections.insert(client, connection);
+                if watches {
+                    self.hub.watcher_opened(client, &name, now);
+                } else {
+                    self.hub.client_opened(client, &name, now);
+                }
             }
             FromClient::Message { client, bytes } => self.hub.handle_client(client, &bytes, now),
             FromClient::Closed { client, why } => {
-                self.connections.remove(&client);
+                let left = self.connections.remove(&client);
                 self.hub.client_closed(client, &why, now);
-                self.idle_since = Instant::now();
+                // Who only looks does not keep a session.
+                if left.is_some_and(|left| !left.watches) {
+                    self.idle_since = Instant::now();
+                }
             }
         }
     }
@@ -474,7 +493,8 @@ impl Driver {
                 Output::Client { client, message } => self.send_to_client(client, message),
                 Output::Close { client, reason } => {
                     if let Some(connection) = self.connections.get(&client) {
-                        connection.out.send(ToClient::Close(reason)).ok();
+                        let code = POLICY;
+                        connection.out.send(ToClient::Close { code, reason }).ok();
                     }
                 }
                 Output::Durable { ticket, paused } => {
@@ -568,7 +588,8 @@ impl Driver {
             .fetch_add(message.len(), Ordering::Relaxed);
         if waiting > MOST_BACKLOG {
             let why = "it does not read what it is sent".to_owned();
-            connection.out.send(ToClient::Close(why.clone())).ok();
+            let (code, reason) = (POLICY, why.clone());
+            connection.out.send(ToClient::Close { code, reason }).ok();
             self.connections.remove(&client);
             let now = self.clock.now();
             self.hub.client_closed(client, &why, now);
@@ -590,7 +611,7 @@ impl Driver {
                     wait = wait.min(lease.live.left(now));
                 }
             });
-            if self.connections.is_empty() {
+            if self.is_idle() {
                 wait = wait.min(bound.grace.saturating_sub(self.idle_since.elapsed()));
             }
         }
@@ -633,6 +654,12 @@ impl Driver {
         }
     }
 
+    fn is_idle(&self) -> bool {
+        self.connections
+            .values()
+            .all(|connection| connection.watches)
+    }
+
     fn end_if_done(&mut self, now: Now) {
         let Some(bound) = &self.bound else {
             return;
@@ -640,7 +667,7 @@ impl Driver {
         if bound.had_lease && !bound.leases.any_alive(now) {
             self.ending
                 .get_or_insert_with(|| bound.last_window_closed(now));
-        } else if self.connections.is_empty() && self.idle_since.elapsed() >= bound.grace {
+        } else if self.is_idle() && self.idle_since.elapsed() >= bound.grace {
             self.ending
                 .get_or_insert_with(|| "no client was connected for longer than the grace".into());
         }

@@ -148,6 +148,18 @@ pub struct Sessions {
     events: mpsc::UnboundedSender<SessionEvent>,
 }
 
+/// Watchers' tokens that one session may have.
+pub const MOST_WATCHERS: usize = 16;
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Whatever the method table allows.
+    Acts,
+    /// Only look.
+    Watches,
+}
+
 /// One running session, as the gateway sees it.
 #[derive(Debug)]
 pub struct Running {
@@ -156,6 +168,7 @@ pub struct Running {
     /// Its agent.
     pub agent: AgentId,
     token_hash: TokenHash,
+    watchers: RwLock<Vec<TokenHash>>,
     leases: Arc<Leases>,
     handle: Handle,
     connections: AtomicU64,
@@ -274,6 +287,7 @@ impl Sessions {
             id: start.session,
             agent: start.agent,
             token_hash: start.token_hash,
+            watchers: RwLock::default(),
             leases,
             files: Files::below(handle.profile.clone()),
             handle,
@@ -440,19 +454,42 @@ impl Running {
         self.token_hash == *token
     }
 
+    /// What the token's holder may do; nothing where it is none of the session's.
+    pub fn role_of(&self, token: &TokenHash) -> Option<Role> {
+        if self.accepts(token) {
+            return Some(Role::Acts);
+        }
+        let watchers = self.watchers.read().unwrap_or_else(PoisonError::into_inner);
+        watchers.contains(token).then_some(Role::Watches)
+    }
+
+    /// Lets the holder of a token look; answers whether one more was free.
+    pub fn add_watcher(&self, token: TokenHash) -> bool {
+        let mut watchers = self
+            .watchers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let free = watchers.len() < MOST_WATCHERS;
+        if free {
+            watchers.push(token);
+        }
+        free
+    }
+
     /// Product and version of the browser, as Chromium tells it.
     pub fn version(&self) -> &str {
         &self.handle.version
     }
 
     /// A new connection of the agent; `None` where the session just ended.
-    pub(crate) async fn connect(&self, name: String) -> Option<(Link, Outgoing)> {
+    pub(crate) async fn connect(&self, name: String, role: Role) -> Option<(Link, Outgoing)> {
         let client = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let (out, incoming) = mpsc::unbounded_channel();
         let backlog = Arc::new(AtomicUsize::new(0));
         let opened = FromClient::Opened {
             client,
             name,
+            watches: role == Role::Watches,
             out: out.clone(),
             backlog: backlog.clone(),
         };
@@ -495,8 +532,8 @@ impl Link {
     }
 
     /// Closes the connection from this side.
-    pub(crate) fn close(&self, reason: String) {
-        self.to_self.send(ToClient::Close(reason)).ok();
+    pub(crate) fn close(&self, code: u16, reason: String) {
+        self.to_self.send(ToClient::Close { code, reason }).ok();
     }
 
     /// The client left.

@@ -9,6 +9,7 @@ use super::{Call, CdpSession, Client, ClientId, Hub, Owner, ReplyTo};
 use crate::{
     cdp::{
         envelope::{self, Code, Command},
+        looking::is_looking,
         table,
     },
     model::time::Now,
@@ -40,6 +41,16 @@ impl Hub {
     pub fn client_opened(&mut self, client: ClientId, agent: &str, now: Now) -> bool {
         self.clients.insert(client, Client::default());
         self.client_event_record(client, "connected", agent, now)
+    }
+
+    /// A client connected that may only look.
+    pub fn watcher_opened(&mut self, client: ClientId, agent: &str, now: Now) -> bool {
+        let entry = Client {
+            watches: true,
+            ..Client::default()
+        };
+        self.clients.insert(client, entry);
+        self.client_event_record(client, "connected to watch", agent, now)
     }
 
     /// A client left, or was made to.
@@ -119,6 +130,16 @@ impl Hub {
             );
             return;
         };
+        let watches = self.clients.get(&client).is_some_and(|entry| entry.watches);
+        if watches && !is_looking(&command.method) {
+            let why = format!(
+                "Hallpass refused {}: this connection may only look (rule `watch-only`); act by a connection with the session's own token",
+                command.method
+            );
+            self.recorded(&to, &command.method, &place, "refuse", "watch-only", now);
+            self.refuse(&to, Code::Server, &why, now);
+            return;
+        }
         if command.method == EXPLAIN {
             self.explain(&to, &place, command.params, now);
             return;

@@ -233,6 +233,8 @@ enum Owner {
 /// A client connection.
 #[derive(Default)]
 struct Client {
+    /// It may only look.
+    watches: bool,
     /// Per CDP session that asked (none: the browser): what it discovers.
     discover: Vec<(Option<CdpSession>, Filter)>,
     auto: Option<AutoAttach>,

@@ -42,10 +42,12 @@ impl Hub {
                 let auto =
                     (params.get("autoAttach").and_then(Value::as_bool) == Some(true)).then(|| {
                         AutoAttach {
-                            wait: params
-                                .get("waitForDebuggerOnStart")
-                                .and_then(Value::as_bool)
-                                == Some(true),
+                            // Who only looks holds nothing up.
+                            wait: !self.clients.get(&to.client).is_some_and(|c| c.watches)
+                                && params
+                                    .get("waitForDebuggerOnStart")
+                                    .and_then(Value::as_bool)
+                                    == Some(true),
                             filter: filter(&params),
                         }
                     });

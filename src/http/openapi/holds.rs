@@ -79,6 +79,10 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
                 ("words?", text()),
             ]),
         ),
+        (
+            "SharedSession",
+            object(&[("cdp_url", text()), ("http_url", text()), ("token", text())]),
+        ),
         ("Bound", object(&[("delegation", text())])),
         ("Explanation", object(&[("reason", text())])),
         (

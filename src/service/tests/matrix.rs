@@ -25,7 +25,7 @@ enum May {
 use May::{Hidden, No, Yes};
 
 /// Method; a person; the agent whose thing it is; another agent.
-const TABLE: [(&str, May, May, May); 32] = [
+const TABLE: [(&str, May, May, May); 33] = [
     ("agent_add", Yes, No, No),
     ("agent_list", Yes, No, No),
     ("agent_disable", Yes, No, No),
@@ -47,6 +47,7 @@ const TABLE: [(&str, May, May, May); 32] = [
     ("session_upload", Yes, Yes, Hidden),
     ("session_downloads", Yes, Yes, Hidden),
     ("session_download", Yes, Yes, Hidden),
+    ("session_share", Yes, Yes, Hidden),
     ("session_explain", Yes, Yes, Hidden),
     ("hold_list", Yes, Yes, Yes),
     ("hold_show", Yes, Yes, Hidden),
@@ -261,6 +262,7 @@ async fn call(broker: &Broker, method: &str, caller: Caller, on: &Things) -> Ans
             .session_download(caller, on.session, DOWNLOAD)
             .await
             .map(drop),
+        "session_share" => service.session_share(caller, on.session).await.map(drop),
         "session_explain" => {
             let words = "to close the ticket";
             service.session_explain(caller, on.session, words).await
