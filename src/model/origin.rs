@@ -181,17 +181,37 @@ impl FromStr for Origin {
     }
 }
 
+/// See `identity_providers.txt`.
+const IDENTITY_PROVIDERS: &str = include_str!("identity_providers.txt");
+
+/// Whether people sign in to other systems at that host.
+#[must_use]
+pub fn is_identity_provider(host: &Host) -> bool {
+    let Host::Domain(host) = host else {
+        return false;
+    };
+    let host = host.trim_end_matches('.');
+    IDENTITY_PROVIDERS
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .any(|known| match known.strip_prefix('.') {
+            Some(domain) => host == domain || host.ends_with(known),
+            None => host == known,
+        })
+}
+
 // === impl OriginPattern ===
 
 impl OriginPattern {
-    /// Whether `origin` is the one named, or lies below the domain named.
+    /// Whether `origin` is the one named, or lies below the domain named. A host at
+    /// which people sign in to other systems is covered by its own name alone.
     #[must_use]
     pub fn covers(&self, origin: &Origin) -> bool {
         if self.scheme != origin.scheme || self.port != origin.port {
             return false;
         }
         if self.subdomains {
-            is_below(&origin.host, &self.host)
+            is_below(&origin.host, &self.host) && !is_identity_provider(&origin.host)
         } else {
             self.host == origin.host
         }
@@ -206,7 +226,9 @@ impl OriginPattern {
         match (self.subdomains, other.subdomains) {
             (false, true) => false,
             (false, false) => self.host == other.host,
-            (true, false) => is_below(&other.host, &self.host),
+            (true, false) => {
+                is_below(&other.host, &self.host) && !is_identity_provider(&other.host)
+            }
             (true, true) => self.host == other.host || is_below(&other.host, &self.host),
         }
     }
@@ -435,6 +457,44 @@ mod tests {
             ("app.test", false),
         ] {
             assert_eq!(is_public_suffix(domain), expected, "{domain}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_covers_no_identity_provider() {
+        let covers = |pattern: &str, origin: &str| {
+            let pattern: OriginPattern = pattern.parse().unwrap();
+            let origin: Origin = origin.parse().unwrap();
+            let named: OriginPattern = origin.clone().into();
+            assert_eq!(
+                pattern.covers(&origin),
+                pattern.includes(&named),
+                "{pattern} {origin}"
+            );
+            pattern.covers(&origin)
+        };
+        for (pattern, origin, expected) in [
+            ("https://*.google.com", "https://mail.google.com", true),
+            ("https://*.google.com", "https://accounts.google.com", false),
+            (
+                "https://*.google.com",
+                "https://myaccounts.google.com",
+                true,
+            ),
+            (
+                "https://accounts.google.com",
+                "https://accounts.google.com",
+                true,
+            ),
+            ("https://*.okta.com", "https://acme.okta.com", false),
+            ("https://acme.okta.com", "https://acme.okta.com", true),
+            (
+                "https://*.microsoftonline.com",
+                "https://login.microsoftonline.com",
+                false,
+            ),
+        ] {
+            assert_eq!(covers(pattern, origin), expected, "{pattern} {origin}");
         }
     }
 }

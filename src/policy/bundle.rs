@@ -13,8 +13,8 @@ use std::{
 };
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Decision as Outcome, Effect, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, ResourceConstraint, Response, ValidationMode, Validator,
+    ActionConstraint, Authorizer, Effect, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    ValidationMode, Validator,
 };
 use data_encoding::HEXLOWER;
 use miette::Diagnostic;
@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     classify::Classes,
+    guard::{Guard, Known},
     question::{self, Act, Question},
 };
 use crate::model::id::AgentId;
@@ -88,11 +89,19 @@ struct Marks {
 struct Sliced(HashMap<Act, Slice>);
 
 struct Slice {
-    all: PolicySet,
-    /// Without those that hold.
-    firm: PolicySet,
+    met: Vec<Met>,
     /// The ruling, where no policy looks at more than the act.
     constant: Option<Ruling>,
+}
+
+/// A policy that an act can meet.
+struct Met {
+    id: String,
+    effect: Effect,
+    guard: Guard,
+    /// It alone, to be asked where the guard does not know; without it, any
+    /// question that comes so far is refused.
+    alone: Option<PolicySet>,
 }
 
 impl Bundle {
@@ -179,50 +188,64 @@ impl Bundle {
         if let Some(constant) = &slice.constant {
             return constant.clone();
         }
-        let (request, entities) = match question.put() {
-            Ok(put) => put,
-            Err(error) => return Ruling::failed(&error),
-        };
-        let authorizer = Authorizer::new();
-        self.rule(slice, |policies| {
-            authorizer.is_authorized(&request, policies, &entities)
-        })
+        self.rule(slice, question)
     }
 
-    /// One pass where the act is plainly permitted; a second, over the policies
-    /// that do not hold, where all that forbid it do.
-    fn rule(&self, slice: &Slice, ask: impl Fn(&PolicySet) -> Response) -> Ruling {
-        let answer = ask(&slice.all);
-        if let Some(error) = answer.diagnostics().errors().next() {
-            return Ruling::failed(&error.to_string());
-        }
-        let mut policies = ids(&answer);
-        if answer.decision() == Outcome::Allow {
-            return Ruling::Permit(policies);
-        }
-        let holding = |id: &String| self.marks.holds.get(id);
-        let firm = policies.iter().any(|id| holding(id).is_none());
-        if !firm && let Some(says) = policies.iter().find_map(holding).cloned() {
-            let answer = ask(&slice.firm);
-            if let Some(error) = answer.diagnostics().errors().next() {
-                return Ruling::failed(&error.to_string());
+    /// What all of them say together: any failure refuses, then any that forbids,
+    /// then any that holds; and at least one must permit.
+    fn rule(&self, slice: &Slice, question: &Question<'_>) -> Ruling {
+        let mut put = None;
+        let authorizer = Authorizer::new();
+        let (mut permits, mut holds, mut forbids) = (Vec::new(), Vec::new(), Vec::new());
+        for met in &slice.met {
+            let holds_true = match met.guard.known(question) {
+                Known::Fails => false,
+                Known::Holds => true,
+                Known::Unknown => {
+                    let put = match put.get_or_insert_with(|| question.put()) {
+                        Ok(put) => put,
+                        Err(error) => return Ruling::failed(error),
+                    };
+                    let Some(alone) = &met.alone else {
+                        return Ruling::failed(&format!("`{}` was not prepared", met.id));
+                    };
+                    let answer = authorizer.is_authorized(&put.0, alone, &put.1);
+                    if let Some(error) = answer.diagnostics().errors().next() {
+                        return Ruling::failed(&error.to_string());
+                    }
+                    answer.diagnostics().reason().next().is_some()
+                }
+            };
+            if !holds_true {
+                continue;
             }
-            if answer.decision() == Outcome::Allow {
-                return Ruling::Hold { policies, says };
+            match met.effect {
+                Effect::Permit => permits.push(met.id.clone()),
+                Effect::Forbid if self.marks.holds.contains_key(&met.id) => {
+                    holds.push(met.id.clone());
+                }
+                Effect::Forbid => forbids.push(met.id.clone()),
             }
-            policies = ids(&answer);
         }
-        policies.retain(|id| holding(id).is_none());
-        let says = policies.iter().find_map(|id| self.marks.says.get(id));
-        let says = says.cloned().unwrap_or_else(|| {
-            let plain = if policies.is_empty() {
+        if !forbids.is_empty() || permits.is_empty() {
+            let says = forbids.iter().find_map(|id| self.marks.says.get(id));
+            let plain = if forbids.is_empty() {
                 UNPERMITTED
             } else {
                 "a policy of this broker forbids it"
             };
-            plain.to_owned()
-        });
-        Ruling::Forbid { policies, says }
+            return Ruling::Forbid {
+                says: says.cloned().unwrap_or_else(|| plain.to_owned()),
+                policies: forbids,
+            };
+        }
+        match holds.first().and_then(|id| self.marks.holds.get(id)) {
+            Some(says) => Ruling::Hold {
+                says: says.clone(),
+                policies: holds,
+            },
+            None => Ruling::Permit(permits),
+        }
     }
 
     fn slices(&self, agent: AgentId) -> Arc<Sliced> {
@@ -249,27 +272,23 @@ impl Bundle {
             })
             .collect();
         let slice = |act: Act| {
-            let met = of_agent.iter().filter(|policy| act.is_met_by(policy));
-            let met: Vec<Policy> = met.map(|&policy| policy.clone()).collect();
-            let firm = met.iter().filter(|policy| {
-                let id: &str = policy.id().as_ref();
-                !self.marks.holds.contains_key(id)
-            });
-            // Ids are unique, so putting them together cannot fail; a set that
-            // lacks some would fail open, so it would be an empty one.
-            let firm = PolicySet::from_policies(firm.cloned()).unwrap_or_default();
-            let constant = met.iter().all(looks_at_the_act_alone);
-            let all = PolicySet::from_policies(met).unwrap_or_default();
+            let met: Vec<Met> = of_agent
+                .iter()
+                .filter(|policy| act.is_met_by(policy))
+                .map(|&policy| Met {
+                    id: policy.id().to_string(),
+                    effect: policy.effect(),
+                    guard: Guard::of(policy),
+                    alone: PolicySet::from_policies([policy.clone()]).ok(),
+                })
+                .collect();
+            let constant = met.iter().all(|met| met.guard.is_constant());
             let mut slice = Slice {
-                all,
-                firm,
+                met,
                 constant: None,
             };
-            if constant && let Ok((request, entities)) = Question::any(agent, act).put() {
-                let authorizer = Authorizer::new();
-                slice.constant = Some(self.rule(&slice, |policies| {
-                    authorizer.is_authorized(&request, policies, &entities)
-                }));
+            if constant {
+                slice.constant = Some(self.rule(&slice, &Question::any(agent, act)));
             }
             slice
         };
@@ -317,25 +336,6 @@ impl Marks {
         }
         Ok(id)
     }
-}
-
-fn ids(answer: &Response) -> Vec<String> {
-    let mut ids: Vec<String> = answer
-        .diagnostics()
-        .reason()
-        .map(PolicyId::to_string)
-        .collect();
-    ids.sort_unstable();
-    ids
-}
-
-fn looks_at_the_act_alone(policy: &Policy) -> bool {
-    !policy.has_non_scope_constraint()
-        && policy.resource_constraint() == ResourceConstraint::Any
-        && matches!(
-            policy.principal_constraint(),
-            PrincipalConstraint::Any | PrincipalConstraint::Eq(_)
-        )
 }
 
 fn at_start(message: impl Into<String>) -> BundleError {

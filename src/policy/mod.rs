@@ -6,6 +6,7 @@ pub mod address;
 pub mod bundle;
 pub mod classify;
 pub mod decide;
+mod guard;
 pub mod question;
 pub mod replay;
 

@@ -223,6 +223,12 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// Hour of the day, UTC.
+    pub(super) fn hour(&self) -> u64 {
+        let hour = self.now.wall.0 / 3_600_000_000 % 24;
+        u64::try_from(hour).unwrap_or_default()
+    }
+
     /// The question in Cedar's terms.
     pub(super) fn put(&self) -> Result<(Request, Entities), String> {
         let names = NAMES.as_ref().map_err(Clone::clone)?;
@@ -256,7 +262,6 @@ impl<'a> Question<'a> {
             Some(Operation::Mutation) => "mutation",
         };
         let fields = body.names().into_iter().map(text);
-        let hour = self.now.wall.0 / 3_600_000_000 % 24;
         let page = self.page.map(ToString::to_string).unwrap_or_default();
         let context = [
             ("person", person(lease.map(|l| l.lender.to_string()))),
@@ -275,7 +280,7 @@ impl<'a> Question<'a> {
                 "windowLeft",
                 number(lease.map_or(0, |l| l.live.left(self.now).as_secs())),
             ),
-            ("hour", number(u64::try_from(hour).unwrap_or_default())),
+            ("hour", number(self.hour())),
             ("requests", number(lease.map_or(0, |l| l.used().requests))),
             ("writes", number(lease.map_or(0, |l| l.used().writes))),
             ("body", text(body.kind())),

@@ -462,6 +462,61 @@ fn a_context_that_a_client_made_is_lent_nothing() {
     }
 }
 
+/// What Cedar itself says to all policies at once: what is satisfied, or an error.
+fn cedar(text: &str, question: &Question<'_>) -> Result<Vec<String>, ()> {
+    use cedar_policy::{Authorizer, Effect, PolicySet};
+    let all: PolicySet = text.parse().unwrap();
+    let (request, entities) = question.put().unwrap();
+    let mut satisfied = Vec::new();
+    // One effect at a time: with both, Cedar tells of the one that decides.
+    for effect in [Effect::Permit, Effect::Forbid] {
+        let some = all.policies().filter(|policy| policy.effect() == effect);
+        let some = PolicySet::from_policies(some.cloned()).unwrap();
+        let answer = Authorizer::new().is_authorized(&request, &some, &entities);
+        if answer.diagnostics().errors().next().is_some() {
+            return Err(());
+        }
+        for id in answer.diagnostics().reason() {
+            satisfied.push(
+                some.policy(id)
+                    .unwrap()
+                    .annotation("id")
+                    .unwrap()
+                    .to_owned(),
+            );
+        }
+    }
+    satisfied.sort_unstable();
+    Ok(satisfied)
+}
+
+const CONDITIONS: [&str; 24] = [
+    "when { true }",
+    "when { context.lent }",
+    "unless { context.lent }",
+    "when { !context.secondSystem && context.sameSite }",
+    "when { context.method == \"POST\" }",
+    "when { \"GET\" == context.method } when { context.destination == \"page\" }",
+    "when { context.method != \"GET\" && context.fields.contains(\"a\") }",
+    "when { context.fields.contains(\"a\") && context.method == \"POST\" }",
+    "when { context.lent == false }",
+    "when { context.bodySize > 3 && 5 >= context.windowLeft }",
+    "when { context.hour < 24 && context.requests + 9223372036854775807 > 0 }",
+    "when { context.method == \"GET\" && context.requests + 9223372036854775807 > 0 }",
+    "when { resource.path like \"/tickets/*\" }",
+    "when { resource.path like \"*/7*\" && resource.host like \"*desk*\" }",
+    "unless { resource.path like \"/*\" }",
+    "unless { context.lent && context.sameSite }",
+    "when { resource.origin == \"https://desk.test\" && resource.port == 443 }",
+    "when { resource.scheme == \"http\" || context.lent }",
+    "when { context.graphql == \"mutation\" }",
+    "when { context.body == \"form\" && context.delegation like \"del_*\" }",
+    "when { if context.lent then context.sameSite else true }",
+    "when { principal == Hallpass::Agent::\"agt_aaaaaaaaaaaaaaaaaaaaaaaaae\" }",
+    "when { context.person == context.approver }",
+    "when { [\"GET\", \"HEAD\"].contains(context.method) }",
+];
+
 /// How much a decision allows: more is more.
 fn rank(decision: &Decision) -> u8 {
     match decision {
@@ -549,5 +604,38 @@ proptest! {
         leases.each(|lease| { lease.close(CloseReason::Revoked); });
         let decision = decide_request(&action, &leases, &SHIPPED, answered, NOW);
         prop_assert!(matches!(decision, Decision::Deny(_)));
+    }
+
+    #[test]
+    fn what_is_passed_over_is_what_cedar_would_not_have_met(
+        action in any_request(),
+        lent: bool,
+        spent: bool,
+        some in prop::collection::vec((0..CONDITIONS.len(), any::<bool>()), 1..6),
+    ) {
+        let mut text = String::new();
+        for (number, (condition, permits)) in some.iter().enumerate() {
+            let effect = if *permits { "permit" } else { "forbid" };
+            let condition = CONDITIONS[*condition];
+            let _ = writeln!(text, "@id(\"p{number}\") {effect} (principal, action, resource) {condition};");
+        }
+        let bundle = Bundle::read(&text, Classes::default()).unwrap();
+        let lease = lease(20, WIDE, lent, 0, 1200);
+        if spent {
+            assert!(lease.spend_request(false));
+        }
+        let class = Classes::default().classify(&action);
+        let agent = AgentId::from_uuid(Uuid::from_u128(1));
+        let question = Question::request(agent, &action, class, (&lease, lent, false), NOW);
+        let effect_of = |id: &str| some[id[1..].parse::<usize>().unwrap()].1;
+        match (bundle.ask(&question), cedar(&text, &question)) {
+            (Ruling::Permit(policies), Ok(satisfied)) => prop_assert_eq!(policies, satisfied),
+            (Ruling::Forbid { policies, .. }, Ok(mut satisfied)) => {
+                satisfied.retain(|id| !effect_of(id));
+                prop_assert_eq!(policies, satisfied);
+            }
+            (Ruling::Forbid { says, .. }, Err(())) => prop_assert!(says.contains("could not be asked")),
+            (ruling, cedar) => prop_assert!(false, "{:?} {:?}", ruling, cedar),
+        }
     }
 }

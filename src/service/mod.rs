@@ -20,6 +20,7 @@ mod locks;
 mod open;
 mod policies;
 mod reconciler;
+mod second_system;
 mod sessions;
 mod showing;
 mod traces;

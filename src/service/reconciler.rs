@@ -164,6 +164,9 @@ impl Service {
             }) => self.credential_rotated(credential, attributes, value).await,
             Some(SessionEvent::Held(hold)) => self.hold_began(&hold).await,
             Some(SessionEvent::HoldEnded { hold, end }) => self.hold_ended(hold, end).await,
+            Some(SessionEvent::SecondSystem { session, encounter }) => {
+                self.ask_for_second_system(session, &encounter).await
+            }
             Some(SessionEvent::UsedUp(delegation)) => {
                 self.close(Actor::Broker, delegation, CloseReason::Exhausted)
                     .await

@@ -563,6 +563,10 @@ impl Driver {
                     bound.board.take(hold);
                     Some(SessionEvent::HoldEnded { hold, end })
                 }),
+                Output::SecondSystem(encounter) => self.tell(|bound| {
+                    let session = bound.session;
+                    Some(SessionEvent::SecondSystem { session, encounter })
+                }),
                 Output::UsedUp(delegation) => self.used_up.push(delegation),
                 Output::End { reason } => {
                     self.ending.get_or_insert(reason);

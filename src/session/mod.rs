@@ -36,7 +36,7 @@ use self::{
     journal::{ConnectionJournal, SessionJournal},
     pool::Pool,
 };
-pub use crate::cdp::hub::{AnswerError, Download, DownloadState, HoldLimits};
+pub use crate::cdp::hub::{AnswerError, Download, DownloadState, Encounter, HoldLimits};
 #[cfg(test)]
 use crate::egress::{self, Egress, Resolver};
 use crate::{
@@ -118,6 +118,13 @@ pub enum SessionEvent {
         hold: HoldId,
         /// How.
         end: HoldEnd,
+    },
+    /// A page went to a place outside every open window.
+    SecondSystem {
+        /// In which session.
+        session: SessionId,
+        /// Where, and what led there.
+        encounter: Box<Encounter>,
     },
     /// A budget is used up; the window is closed in its session.
     UsedUp(DelegationId),

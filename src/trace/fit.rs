@@ -142,6 +142,14 @@ impl Measure {
                 self.facts(facts);
                 self.refusal(refusal.as_mut());
             }
+            Event::SecondSystem {
+                what, page, cause, ..
+            } => {
+                self.text(what);
+                self.texts(page);
+                self.items(cause);
+                self.0 += ITEM_TEXT_MAX;
+            }
             Event::HoldOpened {
                 request,
                 what,

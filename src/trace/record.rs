@@ -10,6 +10,7 @@ use crate::model::{
     delegation::{CloseReason, Delivery, Terms},
     hold::{HoldEnd, HoldRule},
     id::{AgentId, CredentialId, DelegationId, HoldId, PersonId, SessionId},
+    origin::Origin,
     scope::Scope,
     time::Timestamp,
 };
@@ -175,6 +176,21 @@ pub enum Event {
         /// The policies that permitted it, by their ids.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<String>,
+    },
+    /// A page went to a place outside every open window: another system, such as an
+    /// identity provider or a linked tool. What led there is on record, and what may
+    /// come of it is a person's to say.
+    SecondSystem {
+        /// Which.
+        origin: Origin,
+        /// Method and URL without query values.
+        what: String,
+        /// The page that led there, without query values.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page: Option<String>,
+        /// The agent's last command to that page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
     },
     /// A request waits for a person.
     HoldOpened {

@@ -189,6 +189,12 @@ pub(crate) fn all(text: &str, count: u64) -> Vec<Event> {
             answered: false,
             policies: Vec::new(),
         },
+        Event::SecondSystem {
+            origin: "https://b.test".parse().unwrap(),
+            what: t(),
+            page: Some(t()),
+            cause: Some(t()),
+        },
         Event::HoldOpened {
             hold: HoldId::from_uuid(Uuid::from_u128(9)),
             request: t(),

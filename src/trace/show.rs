@@ -117,6 +117,16 @@ fn what(event: &Event) -> String {
             refusal,
             ..
         } => request(what, *delegation, refusal.as_ref()),
+        Event::SecondSystem {
+            origin,
+            what: _,
+            page,
+            cause,
+        } => format!(
+            "ran into another system, {origin}{}{}",
+            after(" from ", page.as_deref().unwrap_or_default()),
+            after(" by ", cause.as_deref().unwrap_or_default())
+        ),
         Event::HoldOpened {
             hold,
             what,

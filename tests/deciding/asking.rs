@@ -124,3 +124,57 @@ async fn what_an_agent_rewrites_is_decided_as_rewritten_and_is_its_own_doing() {
         });
     assert!(untouched.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_system_becomes_a_question_to_a_person() {
+    let broker = Broker::start("");
+    let desk = Desk::open(&broker, json!({ "methods": ["GET"] })).await;
+    let operator = &desk.lender.operator;
+    let elsewhere = desk.site.origin_as("b.localhost");
+    // By a link of the page's, twice; and by a frame, which asks nobody.
+    let frame = desk.site.origin_as("c.localhost");
+    desk.page
+        .evaluate(&format!("(() => {{ const f = document.createElement('iframe'); f.src = '{frame}/page'; document.body.append(f); return new Promise((r) => f.onload = () => r(1)); }})()"))
+        .await;
+    for _ in 0..2 {
+        desk.page.navigate(&format!("{}/", desk.origin)).await;
+        desk.page.until("document.title === 'desk'").await;
+        desk.page
+            .evaluate(&format!(
+                "(setTimeout(() => location.href = '{elsewhere}/page?secret=1'), 0)"
+            ))
+            .await;
+        desk.page
+            .until("document.title === 'Stopped by Hallpass'")
+            .await;
+    }
+    let asked = loop {
+        let list = operator.get("/v1/delegations?status=requested").await;
+        let list = list["delegations"].as_array().unwrap().clone();
+        if let Some(asked) = list.first() {
+            assert_eq!(list.len(), 1, "{list:#?}");
+            break asked.clone();
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(asked["requested"]["scope"]["origins"], json!([elsewhere]));
+    assert_eq!(asked["requested"]["credentials"], json!([]));
+    let purpose = asked["purpose"].as_str().unwrap();
+    for part in [&desk.origin, &elsewhere, &desk.session.id] {
+        assert!(purpose.contains(part.as_str()), "{purpose}");
+    }
+    assert!(!purpose.contains("secret=1"), "{purpose}");
+    let told = desk.told("second-system").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["origin"], json!(elsewhere));
+    assert_eq!(told[0]["page"], json!(format!("{}/", desk.origin)));
+    assert_eq!(told[0]["cause"], "Runtime.evaluate");
+    assert_eq!(desk.site.hits_on("/page").len(), 0);
+
+    // Granted, it is open in the session, and nothing is lent to it.
+    operator.approve(asked["id"].as_str().unwrap()).await;
+    desk.page.navigate(&format!("{elsewhere}/page")).await;
+    desk.page.until("document.title === 'page'").await;
+    assert_eq!(desk.arrived("/page").len(), 0);
+    assert_eq!(desk.site.hits_on("/page").len(), 1);
+}

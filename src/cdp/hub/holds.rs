@@ -132,15 +132,19 @@ impl Hub {
             return;
         }
         let acts = &mut self.holds.acts;
-        let is_script = |method: &str| method.starts_with("Runtime.");
         if let Some(last) = acts.get_mut(target) {
             // A click is told rather than the script that found what to click.
-            if is_script(last) || !is_script(method) {
+            if !(last.starts_with("Input.") && method.starts_with("Runtime.")) {
                 *last = method;
             }
         } else if acts.len() < MOST_ANSWERS {
             acts.insert(target.to_owned(), method);
         }
+    }
+
+    /// What the agent did last in a page.
+    pub(super) fn last_act(&self, target: &str) -> Option<String> {
+        self.holds.acts.get(target).map(|&act| act.to_owned())
     }
 
     /// A request that a person must answer for: let go where one has, refused where
@@ -268,7 +272,7 @@ impl Hub {
             body: shown(&action.body),
             body_size: action.body.size,
             page,
-            cause: self.holds.acts.get(frame).map(|&act| act.to_owned()),
+            cause: self.last_act(frame),
             agent_says: self.holds.says.take(),
             policies: held.policies.clone(),
             says: held.says.clone(),

@@ -288,6 +288,7 @@ impl Hub {
             Ok(_) => refusal,
             Err(Unrecorded) => Refusal::new(Rule::RecordUnavailable, action.summary()),
         };
+        self.ran_into(paused, action, &refusal, now);
         let leases = self.tenant.as_ref().map(|tenant| &tenant.leases);
         let ask = leases.and_then(|leases| notice::ask(&refusal, action, leases));
         let ask = ask.as_ref();

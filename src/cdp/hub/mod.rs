@@ -26,12 +26,13 @@ mod holds;
 mod intercept;
 mod notice;
 mod rewritten;
+mod second_system;
 mod site;
 mod targets;
 mod virtual_browser;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -41,6 +42,7 @@ use url::Url;
 pub use self::{
     files::{Download, DownloadState},
     holds::{AnswerError, HoldLimits},
+    second_system::Encounter,
 };
 use self::{filter::Filter, targets::Target};
 use super::{envelope, scan::Scanner, table::Row};
@@ -50,6 +52,7 @@ use crate::{
         cookie::CookieAttributes,
         hold::{Hold, HoldEnd},
         id::{CredentialId, DelegationId, HoldId, SessionId},
+        origin::Origin,
         secret::Secret,
         time::Now,
     },
@@ -170,6 +173,8 @@ pub enum Output {
         /// How.
         end: HoldEnd,
     },
+    /// A page went to a place outside every open window.
+    SecondSystem(Box<Encounter>),
     /// A budget of this delegation is used up: its window must close.
     UsedUp(DelegationId),
     /// The session must end.
@@ -199,6 +204,8 @@ pub struct Hub {
     flights: flights::Flights,
     holds: holds::Holds,
     touched: ending::Touched,
+    /// Other systems that the session has run into.
+    encountered: BTreeSet<Origin>,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
     /// Files handed in: the path that clients know them by, and where they are.
@@ -352,6 +359,7 @@ impl Hub {
             flights: flights::Flights::default(),
             holds: holds::Holds::default(),
             touched: ending::Touched::default(),
+            encountered: BTreeSet::new(),
             hops: HashMap::new(),
             uploads: HashMap::new(),
             downloads: Vec::new(),
