@@ -178,9 +178,9 @@ fn policies(scale: Scale, action: &RequestAction) -> Vec<Samples> {
         .map(|(variant, size)| {
             let mut text = DEFAULT.to_owned();
             for number in 0..size.saturating_sub(shipped) {
-                let _ = write!(
+                let _ = writeln!(
                     text,
-                    "@id(\"more-{number}\") forbid (principal, action, resource) when {{ context.method == \"TRACE\" && resource.path like \"/area-{number}/*\" }};\n"
+                    "@id(\"more-{number}\") forbid (principal, action, resource) when {{ context.method == \"TRACE\" && resource.path like \"/area-{number}/*\" }};"
                 );
             }
             let bundle = Bundle::read(&text, Classes::default()).unwrap();

@@ -25,7 +25,8 @@ fn run(scale: Scale) -> Vec<Samples> {
     world::run(async {
         let count = scale.of(3, 50);
         let site = world::site().await;
-        let config = "[cell]\nwarm = 0\n[session]\nmax = 100\ngrace = \"10m\"\n";
+        let config =
+            "[cell]\nwarm = 0\n[session]\nmax = 100\ngrace = \"10m\"\n[agent]\nsessions = 100\n";
         let broker = Hallpass::start(config).await;
         let plain = world::plain(&browser).await;
         let _page = Cdp::new_page(&plain.cdp_url).await;

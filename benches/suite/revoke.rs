@@ -46,7 +46,9 @@ fn run(scale: Scale) -> Vec<Samples> {
     world::run(async {
         let seen = Seen::default();
         let site = site(&seen).await;
-        let config = format!("[cell]\nwarm = 0\n[session]\nmax = {sessions}\n");
+        let config = format!(
+            "[cell]\nwarm = 0\n[session]\nmax = {sessions}\n[agent]\nsessions = {sessions}\nwindows = 100000\n"
+        );
         let broker = Hallpass::start(&config).await;
         let mut workers = Vec::new();
         for number in 0..sessions {

@@ -13,7 +13,10 @@ use cedar_policy::{Policy, PrincipalConstraint, ResourceConstraint};
 use serde_json::Value;
 
 use super::question::{Place, Question};
-use crate::model::{body::Operation, origin::Origin};
+use crate::model::{
+    body::{Body, Operation},
+    origin::Origin,
+};
 
 /// The beginning of a policy's conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,8 +304,8 @@ fn text<'a>(question: &'a Question<'_>, field: Text) -> Cow<'a, str> {
             .map(ToString::to_string)
             .unwrap_or_default()
             .into(),
-        Text::Body => question.body.map_or("none", |body| body.kind()).into(),
-        Text::Graphql => match question.body.and_then(|body| body.graphql()) {
+        Text::Body => question.body.map_or("none", Body::kind).into(),
+        Text::Graphql => match question.body.and_then(Body::graphql) {
             None => "",
             Some(Operation::Query) => "query",
             Some(Operation::Subscription) => "subscription",
