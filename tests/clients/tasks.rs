@@ -173,7 +173,7 @@ async fn python(cdp_url: &str, options: &Value) -> Report {
 async fn oxide(cdp_url: &str, options: &Value) -> Report {
     let site = options["site"].as_str().unwrap();
     let elsewhere = options["elsewhere"].as_str().unwrap();
-    let (mut browser, mut handler) = Browser::connect(cdp_url).await.unwrap();
+    let (browser, mut handler) = Browser::connect(cdp_url).await.unwrap();
     let moving = tokio::spawn(async move { while handler.next().await.is_some() {} });
     let page = browser.new_page("about:blank").await.unwrap();
     let mut report = Report::default();
