@@ -11,7 +11,7 @@ use hallpass::{
     broker::injection::inject,
     cdp::{
         envelope,
-        hub::{HoldLimits, Hub, Journal, Output, Setup, Tenant, Unrecorded},
+        hub::{HoldLimits, Hub, Journal, Most, Output, Setup, Tenant, Unrecorded},
         scan::Scanner,
         table,
     },
@@ -178,9 +178,9 @@ fn policies(scale: Scale, action: &RequestAction) -> Vec<Samples> {
         .map(|(variant, size)| {
             let mut text = DEFAULT.to_owned();
             for number in 0..size.saturating_sub(shipped) {
-                let _ = write!(
+                let _ = writeln!(
                     text,
-                    "@id(\"more-{number}\") forbid (principal, action, resource) when {{ context.method == \"TRACE\" && resource.path like \"/area-{number}/*\" }};\n"
+                    "@id(\"more-{number}\") forbid (principal, action, resource) when {{ context.method == \"TRACE\" && resource.path like \"/area-{number}/*\" }};"
                 );
             }
             let bundle = Bundle::read(&text, Classes::default()).unwrap();
@@ -294,6 +294,7 @@ impl Stage {
                     deadline: Duration::from_mins(5),
                     most: 4,
                 },
+                most: Most::default(),
             },
             now,
         );
