@@ -25,6 +25,8 @@ mod files;
 mod integrity;
 #[path = "gateway/neighbours.rs"]
 mod neighbours;
+#[path = "gateway/slow.rs"]
+mod slow;
 #[path = "lending/stage.rs"]
 mod stage;
 #[path = "gateway/watching.rs"]

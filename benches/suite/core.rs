@@ -11,7 +11,7 @@ use hallpass::{
     broker::injection::inject,
     cdp::{
         envelope,
-        hub::{HoldLimits, Hub, Journal, Output, Setup, Tenant, Unrecorded},
+        hub::{HoldLimits, Hub, Journal, Most, Output, Setup, Tenant, Unrecorded},
         scan::Scanner,
         table,
     },
@@ -294,6 +294,7 @@ impl Stage {
                     deadline: Duration::from_mins(5),
                     most: 4,
                 },
+                most: Most::default(),
             },
             now,
         );

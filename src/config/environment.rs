@@ -58,6 +58,20 @@ pub const VARIABLES: &[Variable] = &[
     variable("HALLPASS_SESSION_MAX", "session.max", |c, t| {
         one(&mut c.session.max, t)
     }),
+    variable(
+        "HALLPASS_SESSION_CONNECTIONS",
+        "session.connections",
+        |c, t| one(&mut c.session.connections, t),
+    ),
+    variable("HALLPASS_SESSION_CONTEXTS", "session.contexts", |c, t| {
+        one(&mut c.session.contexts, t)
+    }),
+    variable("HALLPASS_SESSION_PAGES", "session.pages", |c, t| {
+        one(&mut c.session.pages, t)
+    }),
+    variable("HALLPASS_SESSION_COMMANDS", "session.commands", |c, t| {
+        one(&mut c.session.commands, t)
+    }),
     variable("HALLPASS_WINDOW_CAP", "window.cap", |c, t| {
         one(&mut c.window.cap, t)
     }),

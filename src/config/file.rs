@@ -58,6 +58,10 @@ pub(super) struct CellSection {
 pub(super) struct SessionSection {
     pub(super) grace: Option<Span>,
     pub(super) max: Option<value::SessionsMax>,
+    pub(super) connections: Option<value::AtOnce>,
+    pub(super) contexts: Option<value::AtOnce>,
+    pub(super) pages: Option<value::AtOnce>,
+    pub(super) commands: Option<value::AtOnce>,
 }
 
 #[derive(Debug, Default, Deserialize)]

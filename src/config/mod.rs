@@ -121,6 +121,14 @@ pub struct SessionConfig {
     pub grace: Span,
     /// Sessions at once.
     pub max: u32,
+    /// Connections of one session at once.
+    pub connections: u32,
+    /// Contexts of one session at once, its first among them.
+    pub contexts: u32,
+    /// Pages of one session, from which on no client is given another.
+    pub pages: u32,
+    /// Commands of one connection that wait for their replies.
+    pub commands: u32,
 }
 
 /// Windows.
@@ -331,6 +339,10 @@ impl Config {
             session: SessionConfig {
                 grace: Span::seconds(60),
                 max: 16,
+                connections: 16,
+                contexts: 64,
+                pages: 256,
+                commands: 10_000,
             },
             window: WindowConfig {
                 cap: Span::seconds(8 * 3600),
@@ -380,10 +392,7 @@ impl Config {
                 uids: uids(cell.uid_first, cell.uid_last)?,
                 launcher: None,
             },
-            session: SessionConfig {
-                grace: read.session.grace.unwrap_or(default.session.grace),
-                max: read.session.max.map_or(default.session.max, |max| max.0),
-            },
+            session: session(&read.session, default.session),
             window: WindowConfig {
                 cap: read.window.cap.map_or(default.window.cap, |cap| cap.0),
                 default: read
@@ -460,6 +469,18 @@ impl Config {
             );
         }
         Ok(())
+    }
+}
+
+fn session(read: &file::SessionSection, default: SessionConfig) -> SessionConfig {
+    let at_once = |read: Option<value::AtOnce>, default| read.map_or(default, |most| most.0);
+    SessionConfig {
+        grace: read.grace.unwrap_or(default.grace),
+        max: read.max.map_or(default.max, |max| max.0),
+        connections: at_once(read.connections, default.connections),
+        contexts: at_once(read.contexts, default.contexts),
+        pages: at_once(read.pages, default.pages),
+        commands: at_once(read.commands, default.commands),
     }
 }
 

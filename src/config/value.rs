@@ -49,6 +49,11 @@ pub(super) struct CellUid(pub(super) u32);
 #[serde(try_from = "i64")]
 pub(super) struct SessionsMax(pub(super) u32);
 
+/// Things of one session at once.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "i64")]
+pub(super) struct AtOnce(pub(super) u32);
+
 /// Length of a window.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Span")]
@@ -172,6 +177,7 @@ in_range! {
     Warm, 0, 64;
     CellUid, 1000, 4_294_967_293_i64;
     SessionsMax, 1, 10_000;
+    AtOnce, 1, 100_000;
     SegmentBytes, 4096, 4_294_967_296_i64;
 }
 

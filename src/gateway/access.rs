@@ -40,6 +40,8 @@ pub(super) enum Refused {
     Origin,
     Unauthenticated,
     NotAWebSocket,
+    /// The session has this many connections, which is the most.
+    TooMany(usize),
 }
 
 impl Gateway {
@@ -83,6 +85,7 @@ impl Gateway {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        let too_many;
         let (status, title, detail) = match self {
             Self::Origin => (
                 StatusCode::FORBIDDEN,
@@ -94,6 +97,16 @@ impl IntoResponse for Refused {
                 "No such session for this token",
                 "the session's own token is expected, as `Authorization: Bearer hps_…` or `?token=hps_…`; it was printed when the session was started, and is void once the session ended",
             ),
+            Self::TooMany(most) => {
+                too_many = format!(
+                    "{most} connections of this kind to this session are open, which is the most (`session.connections`); close one first"
+                );
+                (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "Too many connections",
+                    too_many.as_str(),
+                )
+            }
             Self::NotAWebSocket => (
                 StatusCode::UPGRADE_REQUIRED,
                 "A WebSocket is expected",

@@ -50,6 +50,10 @@ pub(super) async fn connect(
     let Some(key) = websocket_key(request.headers()) else {
         return Refused::NotAWebSocket.into_response();
     };
+    let seat = match session.seat(role) {
+        Ok(seat) => seat,
+        Err(most) => return Refused::TooMany(most).into_response(),
+    };
     let name = request
         .headers()
         .get(header::USER_AGENT)
@@ -62,6 +66,7 @@ pub(super) async fn connect(
             Ok(upgraded) => serve(session, role, TokioIo::new(upgraded), name).await,
             Err(error) => tracing::debug!(%error, "a client left while it connected"),
         }
+        drop(seat);
     });
     // No extension is accepted: compression costs more than it saves here.
     let headers = [
@@ -123,6 +128,10 @@ async fn pump(
             why
         }
         why = &mut writer => why,
+        // Who does not read cannot be told, and must not be kept for.
+        () = link.told_to_close() => tokio::time::timeout(CLOSING, writer)
+            .await
+            .unwrap_or_else(|_| "it does not read what it is sent".to_owned()),
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Board, Downloads, SessionEvent};
+use super::{Board, Downloads, SessionEvent, backlog::Backlog};
 use crate::{
     broker::lease::{Lease, Leases},
     browser::{
@@ -111,7 +111,7 @@ pub(crate) enum FromClient {
         /// It may only look.
         watches: bool,
         out: mpsc::UnboundedSender<ToClient>,
-        backlog: Arc<AtomicUsize>,
+        backlog: Arc<Backlog>,
     },
     /// One sent a message.
     Message { client: ClientId, bytes: Bytes },
@@ -179,7 +179,15 @@ struct Closing {
 struct Connection {
     watches: bool,
     out: mpsc::UnboundedSender<ToClient>,
-    backlog: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
+}
+
+impl Connection {
+    fn close(&self, reason: String) {
+        let code = POLICY;
+        self.out.send(ToClient::Close { code, reason }).ok();
+        self.backlog.close();
+    }
 }
 
 /// Takes a launched cell over and waits until it has a context and a page.
@@ -493,8 +501,7 @@ impl Driver {
                 Output::Client { client, message } => self.send_to_client(client, message),
                 Output::Close { client, reason } => {
                     if let Some(connection) = self.connections.get(&client) {
-                        let code = POLICY;
-                        connection.out.send(ToClient::Close { code, reason }).ok();
+                        connection.close(reason);
                     }
                 }
                 Output::Durable { ticket, paused } => {
@@ -587,13 +594,13 @@ impl Driver {
         let Some(connection) = self.connections.get(&client) else {
             return;
         };
-        let waiting = connection
-            .backlog
-            .fetch_add(message.len(), Ordering::Relaxed);
+        let waiting = connection.backlog.add(message.len());
         if waiting > MOST_BACKLOG {
-            let why = "it does not read what it is sent".to_owned();
-            let (code, reason) = (POLICY, why.clone());
-            connection.out.send(ToClient::Close { code, reason }).ok();
+            let why = format!(
+                "it left {} MiB of what it was sent unread; read while you send",
+                MOST_BACKLOG >> 20
+            );
+            connection.close(why.clone());
             self.connections.remove(&client);
             let now = self.clock.now();
             self.hub.client_closed(client, &why, now);

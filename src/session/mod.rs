@@ -1,6 +1,7 @@
 //! The running sessions: cells, the tasks that drive them, and what the broker
 //! may order.
 
+mod backlog;
 mod board;
 mod driver;
 mod files;
@@ -16,7 +17,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,18 +26,19 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::driver::ToClient;
-pub use self::{
-    board::Board,
-    files::{FileError, UPLOAD_LIMIT, Upload},
-    pool::{CellSettings, PoolError},
-};
 use self::{
+    backlog::Backlog,
     driver::{Bind, FromClient, Handle, Order},
     files::{Downloads, Files},
     journal::{ConnectionJournal, SessionJournal},
     pool::Pool,
 };
-pub use crate::cdp::hub::{AnswerError, Download, DownloadState, Encounter, HoldLimits};
+pub use self::{
+    board::Board,
+    files::{FileError, UPLOAD_LIMIT, Upload},
+    pool::{CellSettings, PoolError},
+};
+pub use crate::cdp::hub::{AnswerError, Download, DownloadState, Encounter, HoldLimits, Most};
 #[cfg(test)]
 use crate::egress::{self, Egress, Resolver};
 use crate::{
@@ -142,6 +144,10 @@ pub struct Limits {
     pub grace: Duration,
     /// How long requests wait for a person, and how many.
     pub holds: HoldLimits,
+    /// Connections of one session, counted apart for those that only look.
+    pub connections: usize,
+    /// What else one session may have at once.
+    pub most: Most,
 }
 
 /// The running sessions.
@@ -179,6 +185,9 @@ pub struct Running {
     leases: Arc<Leases>,
     handle: Handle,
     connections: AtomicU64,
+    /// References count the connections: who acts, who looks.
+    seats: [Arc<()>; 2],
+    most_connections: usize,
     recorder: Recorder,
     files: Files,
 }
@@ -189,8 +198,13 @@ pub(crate) struct Link {
     client: ClientId,
     to_driver: mpsc::Sender<FromClient>,
     to_self: mpsc::UnboundedSender<ToClient>,
-    backlog: Arc<AtomicUsize>,
+    backlog: Arc<Backlog>,
 }
+
+/// A connection's place among those that its session may have; free again when
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Seat(#[expect(dead_code, reason = "held to be counted")] Arc<()>);
 
 /// What is to be written to a client.
 pub(crate) type Outgoing = mpsc::UnboundedReceiver<ToClient>;
@@ -231,6 +245,8 @@ impl Sessions {
                     deadline: Duration::from_mins(5),
                     most: 32,
                 },
+                connections: 16,
+                most: Most::default(),
             },
             running: RwLock::default(),
             events,
@@ -282,6 +298,7 @@ impl Sessions {
                 leases: leases.clone(),
                 journal: Box::new(SessionJournal(start.recorder.clone())),
                 holds: self.limits.holds,
+                most: self.limits.most,
             },
             session: start.session,
             leases: leases.clone(),
@@ -299,6 +316,8 @@ impl Sessions {
             files: Files::below(handle.profile.clone()),
             handle,
             connections: AtomicU64::new(0),
+            seats: [Arc::default(), Arc::default()],
+            most_connections: self.limits.connections,
             recorder: start.recorder,
         });
         let (answer, bound) = oneshot::channel();
@@ -488,11 +507,30 @@ impl Running {
         &self.handle.version
     }
 
+    /// A place for one more connection.
+    ///
+    /// # Errors
+    /// All are taken; how many there are.
+    pub(crate) fn seat(&self, role: Role) -> Result<Seat, usize> {
+        let [acting, watching] = &self.seats;
+        let seats = match role {
+            Role::Acts => acting,
+            // Who looks must not be able to shut out who acts.
+            Role::Watches => watching,
+        };
+        let seat = Seat(seats.clone());
+        // Ourselves and the first reference are counted too.
+        if Arc::strong_count(seats) > self.most_connections + 1 {
+            return Err(self.most_connections);
+        }
+        Ok(seat)
+    }
+
     /// A new connection of the agent; `None` where the session just ended.
     pub(crate) async fn connect(&self, name: String, role: Role) -> Option<(Link, Outgoing)> {
         let client = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let (out, incoming) = mpsc::unbounded_channel();
-        let backlog = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::<Backlog>::default();
         let opened = FromClient::Opened {
             client,
             name,
@@ -524,8 +562,10 @@ impl Running {
 }
 
 impl Link {
-    /// Hands a message of the client over; waits while the session is busy.
+    /// Hands a message of the client over; waits while the session is busy, and
+    /// while the client leaves too much unread.
     pub(crate) async fn message(&self, bytes: Bytes) -> bool {
+        self.backlog.room().await;
         let message = FromClient::Message {
             client: self.client,
             bytes,
@@ -535,12 +575,17 @@ impl Link {
 
     /// Bytes that were written to the client.
     pub(crate) fn written(&self, bytes: usize) {
-        self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+        self.backlog.written(bytes);
     }
 
     /// Closes the connection from this side.
     pub(crate) fn close(&self, code: u16, reason: String) {
         self.to_self.send(ToClient::Close { code, reason }).ok();
+    }
+
+    /// Answers once the session has told the connection to close.
+    pub(crate) async fn told_to_close(&self) {
+        self.backlog.told_to_close().await;
     }
 
     /// The client left.

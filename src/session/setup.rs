@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
-use super::{CellSettings, HoldLimits, Limits, SessionEvents, Sessions};
+use super::{CellSettings, HoldLimits, Limits, Most, SessionEvents, Sessions};
 use crate::{
     browser::{
         cell::{CellSpec, DEFAULT_USERS},
@@ -83,16 +83,26 @@ pub async fn sessions(
         patience: PATIENCE,
     };
     let limits = Limits {
-        sessions: usize::try_from(config.session.max).unwrap_or(usize::MAX),
+        sessions: count(config.session.max),
         grace: config.session.grace.0,
         holds: HoldLimits {
             patience: config.hold.patience.0,
             deadline: config.hold.deadline.0,
-            most: usize::try_from(config.hold.max).unwrap_or(usize::MAX),
+            most: count(config.hold.max),
+        },
+        connections: count(config.session.connections),
+        most: Most {
+            contexts: count(config.session.contexts),
+            pages: count(config.session.pages),
+            commands: count(config.session.commands),
         },
     };
     let (sessions, events) = Sessions::new(settings, limits, policies);
     Ok((sessions, events, egress))
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The layers that must hold: all but Landlock, which older kernels lack, and

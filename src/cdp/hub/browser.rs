@@ -55,7 +55,8 @@ impl Hub {
         match self.pending.remove(&id) {
             None => {}
             Some(Pending::Client { to, row }) => {
-                if self.clients.contains_key(&to.client) {
+                if let Some(client) = self.clients.get_mut(&to.client) {
+                    client.under_way = client.under_way.saturating_sub(1);
                     self.client_reply(&to, row.name, message, now);
                 }
             }

@@ -18,9 +18,6 @@ use crate::{
     model::{json, time::Now},
 };
 
-/// Commands that one client may have under way.
-const MOST_IN_FLIGHT: usize = 10_000;
-
 impl Hub {
     pub(super) fn dispatch(
         &mut self,
@@ -305,16 +302,17 @@ impl Hub {
         session: Option<CdpSession>,
         now: Now,
     ) {
-        let is_full = self.pending.len() > MOST_IN_FLIGHT
-            && self
-                .pending
-                .values()
-                .filter(|pending| matches!(pending, Pending::Client { .. }))
-                .count()
-                > MOST_IN_FLIGHT;
-        if is_full {
-            self.refuse(&to, Code::Server, "Hallpass refused this command: too many are under way in this session; wait for replies", now);
-            return;
+        let most = self.most().commands;
+        if let Some(client) = self.clients.get_mut(&to.client) {
+            if client.under_way >= most {
+                let why = format!(
+                    "Hallpass refused {}: {most} commands of this connection are under way, which is the most (rule `limit`, `session.commands`); wait for replies",
+                    row.name
+                );
+                self.refuse(&to, Code::Server, &why, now);
+                return;
+            }
+            client.under_way += 1;
         }
         self.next += 1;
         let message = envelope::command(self.next, row.name, params, session.as_deref());

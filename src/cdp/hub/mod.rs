@@ -96,6 +96,30 @@ pub struct Tenant {
     pub journal: Box<dyn Journal>,
     /// How long requests wait for a person.
     pub holds: HoldLimits,
+    /// How much it may have at once.
+    pub most: Most,
+}
+
+/// How much a session may have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Contexts, its first among them (`session.contexts`).
+    pub contexts: usize,
+    /// Pages, from which on no client is given another (`session.pages`).
+    pub pages: usize,
+    /// Commands of one client that Chromium has not answered yet
+    /// (`session.commands`).
+    pub commands: usize,
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self {
+            contexts: 64,
+            pages: 256,
+            commands: 10_000,
+        }
+    }
 }
 
 /// How the browser is set up.
@@ -256,6 +280,8 @@ struct Client {
     /// Windows that it was told of.
     windows: HashSet<i64>,
     download_events: bool,
+    /// Its commands that Chromium has not answered yet.
+    under_way: usize,
 }
 
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Attached, Call, CdpSession, ClientId, Hub, Owner, ReplyTo};
+use super::{Attached, Call, CdpSession, ClientId, Hub, Owner, Pending, ReplyTo};
 use crate::{
     cdp::envelope,
     model::{action::redacted_url, time::Now},
@@ -366,11 +366,27 @@ impl Hub {
                     attached.parent.as_deref(),
                 );
                 self.send(client, "Target.detachedFromTarget", message, now);
+                self.forget_commands(client, session);
                 if let Some(target) = self.targets.get_mut(&attached.target) {
                     target.waiting.remove(&client);
                 }
                 self.release(&attached.target);
             }
+        }
+    }
+
+    /// Chromium does not answer what was asked on a session that is gone.
+    fn forget_commands(&mut self, client: ClientId, session: &str) {
+        let before = self.pending.len();
+        self.pending.retain(|_, pending| match pending {
+            Pending::Client { to, .. } => {
+                to.client != client || to.session.as_deref() != Some(session)
+            }
+            Pending::Ours(_) => true,
+        });
+        if let Some(entry) = self.clients.get_mut(&client) {
+            let forgotten = before - self.pending.len();
+            entry.under_way = entry.under_way.saturating_sub(forgotten);
         }
     }
 

@@ -2,6 +2,7 @@
 //! client, what is put on record.
 
 mod holds;
+mod limits;
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -152,6 +153,7 @@ impl World {
                     deadline: std::time::Duration::from_mins(5),
                     most: 4,
                 },
+                most: Most::default(),
             },
             world.now,
         );

@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AutoAttach, Call, CdpSession, Hub, Pending, ReplyTo, client::Place, filter::Filter,
+    AutoAttach, Call, CdpSession, Hub, Most, Pending, ReplyTo, client::Place, filter::Filter,
     targets::page_of,
 };
 use crate::{
@@ -17,11 +17,6 @@ use crate::{
     },
     model::time::Now,
 };
-
-/// Contexts that a session may have, its first among them.
-const MOST_CONTEXTS: usize = 64;
-/// Pages that a session may have open to be given another.
-const MOST_PAGES: usize = 256;
 
 impl Hub {
     #[expect(clippy::too_many_lines, reason = "one arm for each command")]
@@ -158,8 +153,9 @@ impl Hub {
                     tracing::debug!(key, "left out an argument of Target.createBrowserContext");
                 }
                 let asked = self.under_way(|call| matches!(call, Call::CreateContext { .. }));
-                if self.contexts.len() + asked >= MOST_CONTEXTS {
-                    self.refuse(&to, Code::Server, &format!("Hallpass refused Target.createBrowserContext: a session has at most {MOST_CONTEXTS} contexts; dispose of one (rule `limit`)"), now);
+                let most = self.most().contexts;
+                if self.contexts.len() + asked >= most {
+                    self.refuse(&to, Code::Server, &format!("Hallpass refused Target.createBrowserContext: a session has at most {most} contexts (rule `limit`, `session.contexts`); dispose of one"), now);
                     return;
                 }
                 let context = self.context_params();
@@ -202,8 +198,9 @@ impl Hub {
         }
         let pages = self.targets.values().filter(|target| target.kind == "page");
         let asked = self.under_way(|call| matches!(call, Call::CreateTarget(_)));
-        if pages.count() + asked >= MOST_PAGES {
-            self.refuse(&to, Code::Server, &format!("Hallpass refused Target.createTarget: a session has at most {MOST_PAGES} pages; close one (rule `limit`)"), now);
+        let most = self.most().pages;
+        if pages.count() + asked >= most {
+            self.refuse(&to, Code::Server, &format!("Hallpass refused Target.createTarget: a session has at most {most} pages (rule `limit`, `session.pages`); close one"), now);
             return;
         }
         let known: HashSet<&str> = [
@@ -244,6 +241,12 @@ impl Hub {
             None,
             Call::CreateTarget(to),
         );
+    }
+
+    pub(super) fn most(&self) -> Most {
+        self.tenant
+            .as_ref()
+            .map_or_else(Most::default, |tenant| tenant.most)
     }
 
     fn under_way(&self, is_it: impl Fn(&Call) -> bool) -> usize {
