@@ -367,7 +367,7 @@ fn uploads(params: &mut Map<String, Value>, around: &Around<'_>) -> Checked {
             Some(real) => *file = real.into(),
             None => {
                 return Refuse(
-                    "only files handed to this session can be given to a page: POST the file to /v1/sessions/{id}/uploads and use the `path` that it answers, or give the bytes through your client (Playwright does so by itself)"
+                    "only files handed to this session can be given to a page: POST the file to /v1/sessions/{id}/uploads and use the `path` that it answers (add `?path=` and the file's own absolute path, and that one is taken), or give the bytes through your client (Playwright does so by itself)"
                         .into(),
                 );
             }

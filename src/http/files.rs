@@ -29,6 +29,7 @@ use crate::{
 struct UploadQuery {
     #[serde(default)]
     name: String,
+    path: Option<String>,
 }
 
 type Shared = State<Arc<Service>>;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
             .says("Hands a file to a session; `DOM.setFileInputFiles` takes the `path` that is answered")
             .callers(Callers::All)
             .query("name", "FileName", "The name that pages see")
+            .query("path", "FilePath", "The absolute path that the client calls it by, for clients that look for it on their own disk first; nothing is read there")
             .takes(Body::Upload)
             .answers(201, "Upload"),
         Route::get("/v1/sessions/{id}/downloads", "session_downloads", get(list))
@@ -60,7 +62,7 @@ async fn upload(
     body::Upload(bytes): body::Upload,
 ) -> Result<Response, Problem> {
     let upload = service
-        .session_upload(caller, id, &query.name, bytes)
+        .session_upload(caller, id, &query.name, query.path, bytes)
         .await?;
     Ok((StatusCode::CREATED, Json(upload)).into_response())
 }

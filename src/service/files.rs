@@ -20,11 +20,12 @@ impl Service {
         caller: Caller,
         id: SessionId,
         name: &str,
+        path: Option<String>,
         bytes: Bytes,
     ) -> Answer<Upload> {
         self.noted(caller, "session upload", async {
             let running = self.running(caller, id).await?;
-            let handed_in = running.upload(caller.into(), name, bytes).await;
+            let handed_in = running.upload(caller.into(), name, path, bytes).await;
             handed_in.map_err(|error| told("upload", &name, error))
         })
         .await
@@ -73,6 +74,10 @@ fn told(what: &'static str, id: &impl ToString, error: FileError) -> CallError {
     match error {
         FileError::Unknown => CallError::not_found(what, id),
         FileError::Over | FileError::NotWhole(_) => CallError::Conflict(error.to_string()),
+        FileError::Path => CallError::Invalid {
+            field: "path",
+            reason: error.to_string(),
+        },
         FileError::Limit(why) => CallError::Limit(why),
         FileError::Unrecorded => CallError::Unavailable(error.to_string()),
         FileError::Io(fault) => {

@@ -47,6 +47,9 @@ const DOWNLOAD_LIMIT: u64 = 256 << 20;
 /// Longest name of a file handed in; file systems take 255 bytes.
 const LONGEST_NAME: usize = 200;
 
+/// Longest path that a client may call a file by.
+const LONGEST_PATH: usize = 4096;
+
 /// A file handed in.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Upload {
@@ -70,6 +73,9 @@ pub enum FileError {
     /// It is not whole.
     #[error("that download is {0}; only completed ones can be fetched")]
     NotWhole(&'static str),
+    /// A client's path that is none.
+    #[error("an absolute path of at most {LONGEST_PATH} bytes is expected")]
+    Path,
     /// More than a session may have.
     #[error("{0}")]
     Limit(String),
@@ -97,16 +103,28 @@ pub(crate) struct Files {
 }
 
 impl Running {
-    /// Hands a file in. `name` is what pages see, without the folders in it.
+    /// Hands a file in. `name` is what pages see, without the folders in it;
+    /// `path` what the client calls it, if it has a name for it.
     ///
     /// # Errors
     /// See [`FileError`].
-    pub async fn upload(&self, by: Actor, name: &str, bytes: Bytes) -> Result<Upload, FileError> {
+    pub async fn upload(
+        &self,
+        by: Actor,
+        name: &str,
+        path: Option<String>,
+        bytes: Bytes,
+    ) -> Result<Upload, FileError> {
+        if path.as_deref().is_some_and(|path| !is_path(path)) {
+            return Err(FileError::Path);
+        }
+        let name = path.as_deref().filter(|_| name.is_empty()).unwrap_or(name);
         self.files.count(bytes.len())?;
         let (name, length) = (sanitised(name), bytes.len());
         let id = random_uuid_v7().map_err(|error| io::Error::other(error.to_string()))?;
         let upload = Upload {
-            path: format!("/hallpass/uploads/{id}/{name}"),
+            // A word in a list of ours; nothing is opened by it.
+            path: path.unwrap_or_else(|| format!("/hallpass/uploads/{id}/{name}")),
             name: name.clone(),
             bytes: length,
         };
@@ -214,6 +232,14 @@ impl Files {
     }
 }
 
+/// Whether a client may call a file so: as an absolute path of Unix or Windows.
+fn is_path(path: &str) -> bool {
+    let drive = || matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
+    path.len() <= LONGEST_PATH
+        && !path.chars().any(char::is_control)
+        && (path.starts_with('/') || path.starts_with(r"\\") || drive())
+}
+
 /// A name without folders and control characters, short enough for a file.
 fn sanitised(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -319,6 +345,17 @@ mod tests {
             assert_eq!(sanitised(given), name, "{given:?}");
         }
         assert_eq!(sanitised(&"ä".repeat(500)).len(), LONGEST_NAME);
+    }
+
+    #[test]
+    fn a_client_calls_a_file_by_an_absolute_path() {
+        for path in ["/home/a/b.txt", r"C:\a\b.txt", "c:/a", r"\\host\a"] {
+            assert!(is_path(path), "{path:?}");
+        }
+        let long = format!("/{}", "a".repeat(LONGEST_PATH));
+        for path in ["", "b.txt", "a/b.txt", "../b", "C:", "1:/a", "/a\n", &long] {
+            assert!(!is_path(path), "{path:?}");
+        }
     }
 
     #[test]

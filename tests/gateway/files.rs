@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     stage::{self, Cookie, Lender},
     support::{
-        api::Session,
+        api::{Api, Session},
         broker::Broker,
         canary::{self, Canary, Hit, Reply},
         cdp::Page,
@@ -19,6 +19,8 @@ use crate::{
 const SID: &str = "s3ss10n-handed-0ver-by-file";
 const PAGE: &str =
     "<title>files</title><input type=file multiple><a href=/report download>report</a>";
+
+const READ: &str = "Promise.all([...document.querySelector('input').files].map(async (f) => [f.name, await f.text()]))";
 
 fn routes(hit: &Hit) -> Reply {
     match hit.path.as_str() {
@@ -72,13 +74,15 @@ async fn uploads_and_downloads(browser: &Path) {
     );
     let handed = upload["path"].as_str().unwrap();
     give(&page, &[handed]).await.unwrap();
-    let read = "Promise.all([...document.querySelector('input').files].map(async (f) => [f.name, await f.text()]))";
-    assert_eq!(page.evaluate(read).await, json!([["nöte.txt", "hello"]]));
+    assert_eq!(page.evaluate(READ).await, json!([["nöte.txt", "hello"]]));
+
+    by_the_clients_path(&agent, &session, &page).await;
+    give(&page, &[handed]).await.unwrap();
 
     // Nothing else of this machine, nor by the place where it really is.
     let on_disk = find(&broker.data_dir, "nöte.txt").unwrap();
     for other in [
-        "/etc/hostname",
+        "/etc/hosts",
         on_disk.to_str().unwrap(),
         "/hallpass/uploads/../x",
         "",
@@ -87,7 +91,7 @@ async fn uploads_and_downloads(browser: &Path) {
         let message = refused["message"].as_str().unwrap();
         assert!(message.contains("/uploads"), "{other}: {message}");
     }
-    assert_eq!(page.evaluate(read).await, json!([["nöte.txt", "hello"]]));
+    assert_eq!(page.evaluate(READ).await, json!([["nöte.txt", "hello"]]));
     let (_, elsewhere) = at_home(&lender, &site).await;
     assert!(
         give(&elsewhere, &[handed]).await.is_err(),
@@ -159,6 +163,21 @@ async fn uploads_and_downloads(browser: &Path) {
     assert_eq!(status, StatusCode::CONFLICT);
     assert_eq!(find(&broker.data_dir, "nöte.txt"), None);
     assert!(!page.cdp.has_heard(SID));
+}
+
+/// A client that looks for a file on its own disk first calls it by its place
+/// there; nothing is read from that place here.
+async fn by_the_clients_path(agent: &Api, session: &Session, page: &Page) {
+    for (path, expected) in [
+        ("%2Fetc%2Fhostname", StatusCode::CREATED),
+        ("etc%2Fhostname", StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let path = below(session, &format!("uploads?path={path}"));
+        let (status, _) = agent.bytes(Method::POST, &path, b"own".to_vec()).await;
+        assert_eq!(status, expected, "{path}");
+    }
+    give(page, &["/etc/hostname"]).await.unwrap();
+    assert_eq!(page.evaluate(READ).await, json!([["hostname", "own"]]));
 }
 
 async fn trace(lender: &Lender, session: &Session) -> String {

@@ -9,7 +9,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Attached, AutoAttach, Barrier, Call, CdpSession, ClientId, Hub, Owner, ReplyTo, targets::tab_of,
+    Attached, AutoAttach, Barrier, Call, CdpSession, ClientId, Hub, Owner, ReplyTo,
+    targets::tab_of, virtual_browser::BROWSER,
 };
 use crate::{cdp::envelope, model::time::Now};
 
@@ -302,7 +303,15 @@ impl Hub {
                 return;
             }
             if entry.roots.remove(session) {
+                entry.download_events.remove(&Some(session.into()));
+                entry
+                    .discover
+                    .retain(|(by, _)| by.as_deref() != Some(session));
                 self.reply(to, "Target.detachFromTarget", &json!({}), now);
+                let params = json!({"sessionId": session, "targetId": BROWSER});
+                let message =
+                    envelope::event("Target.detachedFromTarget", params, to.session.as_deref());
+                self.send(client, "Target.detachedFromTarget", message, now);
                 return;
             }
         }

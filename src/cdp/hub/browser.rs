@@ -165,6 +165,7 @@ impl Hub {
             (Call::CreateContext { to, dispose }, Ok(result)) => match context_id(&result) {
                 Some(context) => {
                     self.contexts.push(context.clone());
+                    self.made_contexts = true;
                     if dispose {
                         if let Some(client) = self.clients.get_mut(&to.client) {
                             client.disposable.push(context.clone());
@@ -217,11 +218,14 @@ impl Hub {
                 let listeners: Vec<_> = self
                     .clients
                     .iter()
-                    .filter(|(_, client)| client.download_events)
-                    .map(|(&number, _)| number)
+                    .flat_map(|(&number, client)| {
+                        let sessions = client.download_events.iter().cloned();
+                        sessions.map(move |session| (number, session))
+                    })
                     .collect();
-                for client in listeners {
-                    self.send(client, method, envelope::event(method, &params, None), now);
+                for (client, session) in listeners {
+                    let event = envelope::event(method, &params, session.as_deref());
+                    self.send(client, method, event, now);
                 }
             }
             _ => self.target_event(method, &params, now),

@@ -168,7 +168,7 @@ impl Hub {
                 match row.name {
                     "Browser.setDownloadBehavior" => {
                         if let Some(client) = self.clients.get_mut(&to.client) {
-                            client.download_events = true;
+                            client.download_events.insert(to.session.clone());
                         }
                     }
                     "Page.navigate" => self.told(place),

@@ -139,21 +139,21 @@ impl Hub {
         stale
     }
 
-    /// Takes cookies that a response set out of the jars; answers by how many
+    /// Takes cookies that a response set out of the jar; answers by how many
     /// commands.
     fn clear_cookies(&mut self, stale: &[JarCookie], request: &str) -> usize {
-        let contexts = self.contexts.clone();
+        let Some(context) = self.contexts.first().cloned() else {
+            return 0;
+        };
         let mut commands = 0;
-        for context in &contexts {
-            for cookie in stale.iter().flat_map(expired) {
-                commands += 1;
-                self.ask(
-                    "Storage.setCookies",
-                    json!({"cookies": [cookie], "browserContextId": context}),
-                    None,
-                    Call::Cleared(request.to_owned()),
-                );
-            }
+        for cookie in stale.iter().flat_map(expired) {
+            commands += 1;
+            self.ask(
+                "Storage.setCookies",
+                json!({"cookies": [cookie], "browserContextId": context}),
+                None,
+                Call::Cleared(request.to_owned()),
+            );
         }
         commands
     }

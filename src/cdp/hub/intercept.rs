@@ -197,12 +197,14 @@ impl Hub {
         let stripped = self
             .tenant
             .as_ref()
+            // A context that the agent made has a jar of its own, and nothing else.
+            .filter(|_| action.own_context)
             .and_then(|tenant| strip(paused.header("cookie")?, &tenant.leases, now));
         let own = stripped
             .as_ref()
             .map(Secret::expose)
             .or(paused.header("cookie"));
-        let injection = if paused.is_anonymous() {
+        let injection = if paused.is_anonymous() || !action.own_context {
             None
         } else {
             inject(permit, action, own, now)
@@ -224,7 +226,7 @@ impl Hub {
                 return;
             }
         }
-        if self.hops.len() < MOST_HOPS {
+        if self.hops.len() < MOST_HOPS && action.own_context {
             self.hops
                 .entry(request)
                 .or_default()
@@ -241,7 +243,11 @@ impl Hub {
             })
             .map(|lease| lease.delegation)
             .collect();
-        let lent = self.carried(action, &wire, now);
+        let lent = if action.own_context {
+            self.carried(action, &wire, now)
+        } else {
+            Vec::new()
+        };
         if let Some(origin) = Origin::of(&action.url) {
             for &delegation in &lent {
                 self.touched.note(delegation, origin.clone());

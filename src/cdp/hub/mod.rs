@@ -217,7 +217,10 @@ pub struct Hub {
     retired: Vec<Secret>,
     next: u64,
     pending: HashMap<u64, Pending>,
+    /// The session's own first, then those that the agent made.
     contexts: Vec<Arc<str>>,
+    /// The agent made one, be it gone by now.
+    made_contexts: bool,
     targets: BTreeMap<Arc<str>, Target>,
     sessions: HashMap<CdpSession, Attached>,
     clients: BTreeMap<ClientId, Client>,
@@ -279,7 +282,8 @@ struct Client {
     disposable: Vec<Arc<str>>,
     /// Windows that it was told of.
     windows: HashSet<i64>,
-    download_events: bool,
+    /// CDP sessions that asked to hear of downloads (none: the browser).
+    download_events: HashSet<Option<CdpSession>>,
     /// Its commands that Chromium has not answered yet.
     under_way: usize,
 }
@@ -376,6 +380,7 @@ impl Hub {
             next: 1,
             pending: HashMap::new(),
             contexts: Vec::new(),
+            made_contexts: false,
             targets: BTreeMap::new(),
             sessions: HashMap::new(),
             clients: BTreeMap::new(),

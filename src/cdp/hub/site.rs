@@ -90,7 +90,9 @@ impl Causes {
             if !stays {
                 said.cause = Some(SiteContext::CrossSite);
             }
-            said.url = url.to_string();
+            let mut url = url.clone();
+            url.set_fragment(None);
+            said.url = url.into();
         }
     }
 
@@ -199,7 +201,7 @@ impl Hub {
     /// that is not known (yet).
     pub(super) fn is_of_own_context(&self, paused: &Paused<'_>) -> Option<bool> {
         let own = self.contexts.first()?;
-        if self.contexts.len() == 1 {
+        if !self.made_contexts {
             return Some(true);
         }
         let of_frame = paused

@@ -18,6 +18,9 @@ use crate::{
     model::time::Now,
 };
 
+/// The virtual browser's own target.
+pub(super) const BROWSER: &str = "browser";
+
 impl Hub {
     #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     pub(super) fn target_command(
@@ -65,21 +68,12 @@ impl Hub {
                 }
             }
             "Target.getTargets" => {
-                let filter = filter(&params);
-                let infos: Vec<Value> = self
-                    .targets
-                    .iter()
-                    .flat_map(|(id, target)| {
-                        let own = filter.admits(&target.kind).then(|| target.info.clone());
-                        let tab = (target.kind == "page" && filter.admits("tab"))
-                            .then(|| target.tab_info(id));
-                        own.into_iter().chain(tab)
-                    })
-                    .collect();
+                let infos = self.infos(&filter(&params));
                 self.reply(&to, method, &json!({"targetInfos": infos}), now);
             }
             "Target.getTargetInfo" => {
                 let info = match (text("targetId"), place) {
+                    (Some(id), _) if id == BROWSER => Some(browser_info()),
                     (Some(id), _) => match page_of(&id) {
                         Some(page) => self.targets.get(page).map(|target| target.tab_info(page)),
                         None => self.targets.get(&*id).map(|target| target.info.clone()),
@@ -90,9 +84,7 @@ impl Hub {
                     (None, Place::Tab(id)) => {
                         self.targets.get(id).map(|target| target.tab_info(id))
                     }
-                    (None, Place::Browser) => Some(
-                        json!({"targetId": "browser", "type": "browser", "title": "", "url": "", "attached": true, "canAccessOpener": false}),
-                    ),
+                    (None, Place::Browser) => Some(browser_info()),
                 };
                 match info {
                     Some(info) => self.reply(&to, method, &json!({"targetInfo": info}), now),
@@ -114,19 +106,13 @@ impl Hub {
                     .filter(|page| self.is_own(page))
                     .map(Arc::<str>::from);
                 match tab {
+                    None if id == BROWSER => self.attach_to_browser(&to, method, now),
                     Some(page) => self.attach_to_tab(&to, &page, now),
                     None if self.is_own(&id) => self.attach_by_command(to, id.into()),
                     None => self.refuse(&to, Code::InvalidParams, no_target, now),
                 }
             }
-            "Target.attachToBrowserTarget" => {
-                self.next += 1;
-                let session: CdpSession = format!("browser.{}.{}", to.client, self.next).into();
-                if let Some(client) = self.clients.get_mut(&to.client) {
-                    client.roots.insert(session.clone());
-                }
-                self.reply(&to, method, &json!({"sessionId": session}), now);
-            }
+            "Target.attachToBrowserTarget" => self.attach_to_browser(&to, method, now),
             "Target.detachFromTarget" => {
                 let session = text("sessionId").unwrap_or_default();
                 self.detach(&to, &session, now);
@@ -254,6 +240,30 @@ impl Hub {
         self.pending.values().filter(ours).count()
     }
 
+    /// What there is to be seen through a filter.
+    fn infos(&self, filter: &Filter) -> Vec<Value> {
+        let browser = filter.admits("browser").then(browser_info);
+        let targets = self.targets.iter().flat_map(|(id, target)| {
+            let own = filter.admits(&target.kind).then(|| target.info.clone());
+            let tab = (target.kind == "page" && filter.admits("tab")).then(|| target.tab_info(id));
+            own.into_iter().chain(tab)
+        });
+        browser.into_iter().chain(targets).collect()
+    }
+
+    /// A further session on the virtual browser itself.
+    fn attach_to_browser(&mut self, to: &ReplyTo, method: &str, now: Now) {
+        self.next += 1;
+        let session: CdpSession = format!("browser.{}.{}", to.client, self.next).into();
+        if let Some(client) = self.clients.get_mut(&to.client) {
+            client.roots.insert(session.clone());
+        }
+        let params = json!({"sessionId": session, "targetInfo": browser_info(), "waitingForDebugger": false});
+        let message = envelope::event("Target.attachedToTarget", params, to.session.as_deref());
+        self.send(to.client, "Target.attachedToTarget", message, now);
+        self.reply(to, method, &json!({"sessionId": session}), now);
+    }
+
     fn discover(&mut self, to: ReplyTo, params: &Map<String, Value>, now: Now) {
         let on = params.get("discover").and_then(Value::as_bool) == Some(true);
         let filter = filter(params);
@@ -264,12 +274,7 @@ impl Hub {
                 .retain(|(session, _)| *session != to.session);
             if on {
                 client.discover.push((to.session.clone(), filter.clone()));
-                for (id, target) in &self.targets {
-                    let own = filter.admits(&target.kind).then(|| target.info.clone());
-                    let tab = (target.kind == "page" && filter.admits("tab"))
-                        .then(|| target.tab_info(id));
-                    messages.extend(own.into_iter().chain(tab));
-                }
+                messages = self.infos(&filter);
             }
         }
         for info in messages {
@@ -287,6 +292,10 @@ impl Hub {
     pub(super) fn forget_context(&mut self, context: &str) {
         self.contexts.retain(|own| **own != *context);
     }
+}
+
+fn browser_info() -> Value {
+    json!({"targetId": BROWSER, "type": "browser", "title": "", "url": "", "attached": true, "canAccessOpener": false})
 }
 
 fn filter(params: &Map<String, Value>) -> Filter {

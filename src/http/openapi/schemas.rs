@@ -26,6 +26,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Delivery", one_of(&["wire", "jar"])),
         ("FileName", text()),
         ("Flag", flag()),
+        ("FilePath", text()),
     ]
     .into_iter()
     .chain(registry())

@@ -250,7 +250,7 @@ async fn call(broker: &Broker, method: &str, caller: Caller, on: &Things) -> Ans
         "session_upload" => {
             let bytes = bytes::Bytes::from_static(b"x");
             service
-                .session_upload(caller, on.session, "a", bytes)
+                .session_upload(caller, on.session, "a", None, bytes)
                 .await
                 .map(drop)
         }
