@@ -17,6 +17,8 @@ mod support;
 
 #[path = "gateway/connections.rs"]
 mod connections;
+#[path = "gateway/cookies.rs"]
+mod cookies;
 #[path = "gateway/echoes.rs"]
 mod echoes;
 #[path = "gateway/files.rs"]

@@ -126,6 +126,12 @@ fn cookie(entry: Option<&mut Value>, lent: IsLent<'_>) {
     let hidden = entry.get("httpOnly").and_then(Value::as_bool) != Some(false)
         || entry.get("name").and_then(Value::as_str).is_none_or(lent);
     if hidden {
+        let name = entry.get("name").and_then(Value::as_str);
+        let size = name.map_or(0, str::len);
+        // The size of both would tell how long the value is.
+        if let Some(told) = entry.get_mut("size") {
+            *told = size.into();
+        }
         entry.insert("value".to_owned(), Value::String(String::new()));
     }
 }
@@ -273,7 +279,7 @@ mod tests {
     fn the_clients_own_cookies_stay_whole() {
         let mut result = json!({"cookies":[
             {"name":"mine","value":"v","httpOnly":false},
-            {"name":"lent","value":"v","httpOnly":false},
+            {"name":"lent","value":"v","httpOnly":false,"size":5},
             {"name":"hidden","value":"v","httpOnly":true},
             {"name":"unclear","value":"v"}]});
         reply("Storage.getCookies", &mut result, &|name| name == "lent");
@@ -284,6 +290,7 @@ mod tests {
             .map(|c| c["value"].as_str().unwrap())
             .collect();
         assert_eq!(values, ["v", "", "", ""]);
+        assert_eq!(result["cookies"][1]["size"], 4);
     }
 
     #[test]
