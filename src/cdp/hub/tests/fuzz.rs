@@ -47,6 +47,16 @@ const WORDS: [&str; 24] = [
     "Runtime.evaluate",
 ];
 
+/// Names that stand in messages, some of them not the client's to say.
+const IDS: [&str; 6] = [
+    "CLIENT",
+    "broker-PAGE",
+    "FOREIGN-SESSION",
+    "PAGE",
+    "Page.enable",
+    "Runtime.evaluate",
+];
+
 /// Steele, Lea and Flood's `SplitMix64`.
 struct Chance(u64);
 
@@ -72,7 +82,7 @@ impl Chance {
         let mut message = self.of(corpus).as_bytes().to_vec();
         for _ in 0..self.below(4) {
             let at = self.below(message.len());
-            match self.below(7) {
+            match self.below(9) {
                 0 if !message.is_empty() => message[at] ^= 1 << self.below(8),
                 1 => message.truncate(at),
                 2 => {
@@ -108,8 +118,16 @@ impl Chance {
                         message.splice(at..at, self.of(&WORDS).bytes());
                     }
                 }
-                _ => {
+                6 => {
                     message.splice(at..at, self.of(&WORDS).bytes());
+                }
+                // Well formed still, and about something else.
+                _ => {
+                    let to = *self.of(&IDS);
+                    let text = String::from_utf8(message.clone()).unwrap_or_default();
+                    if let Some(from) = IDS.iter().find(|id| text.contains(**id)) {
+                        message = text.replacen(from, to, 1).into_bytes();
+                    }
                 }
             }
         }
