@@ -605,7 +605,11 @@ proptest! {
         let decision = decide_request(&action, &leases, &SHIPPED, answered, NOW);
         prop_assert!(matches!(decision, Decision::Deny(_)));
     }
+}
 
+proptest! {
+    // Cedar reads each bundle anew, which takes its time.
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn what_is_passed_over_is_what_cedar_would_not_have_met(
         action in any_request(),

@@ -21,12 +21,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Board, Downloads, SessionEvent, backlog::Backlog};
+use super::{Board, Downloads, SessionEvent, backlog::Backlog, pipe_writer::pipe_writer};
 use crate::{
     broker::lease::{Lease, Leases},
     browser::{
         cell::{Cell, CellProcess},
-        pipe::{PipeReader, PipeWriter},
+        pipe::PipeReader,
     },
     cdp::hub::{AnswerError, ClientId, Hub, Output, Setup, Tenant},
     clock::Clock,
@@ -244,37 +244,6 @@ pub(crate) async fn start(
         Ok(Err(_)) => Err(NotReady("it ended while it was set up".into())),
         Err(_) => Err(NotReady(format!("no answer within {patience:?}"))),
     }
-}
-
-/// Writes to Chromium from a task of its own: Chromium may wait for us to read
-/// before it reads.
-fn pipe_writer(
-    mut writer: PipeWriter,
-) -> (
-    mpsc::UnboundedSender<Vec<u8>>,
-    Arc<AtomicUsize>,
-    JoinHandle<()>,
-) {
-    let (sender, mut messages) = mpsc::unbounded_channel::<Vec<u8>>();
-    let backlog = Arc::new(AtomicUsize::new(0));
-    let counted = backlog.clone();
-    let task = tokio::spawn(async move {
-        let mut batch = Vec::new();
-        while messages.recv_many(&mut batch, 64).await > 0 {
-            let mut bytes = 0;
-            for message in batch.drain(..) {
-                bytes += message.len();
-                if writer.feed(&message).is_err() {
-                    return;
-                }
-            }
-            if writer.flush().await.is_err() {
-                return;
-            }
-            counted.fetch_sub(bytes, Ordering::Relaxed);
-        }
-    });
-    (sender, backlog, task)
 }
 
 impl Bound {

@@ -6,6 +6,7 @@ mod board;
 mod driver;
 mod files;
 mod journal;
+mod pipe_writer;
 mod pool;
 pub mod setup;
 #[cfg(test)]

@@ -1,114 +1,129 @@
-// A whole task with Puppeteer, step by step, over any CDP endpoint.
-// Options: site, elsewhere (origins, see tests/support/site.rs), file to hand in.
+// A whole task with Puppeteer, over any CDP endpoint.
+// Options: site, elsewhere, folder, upload, file (see tests/clients/stage.rs).
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
+import { intercept } from './intercept_puppeteer.mjs';
 import { commandLine, describePng, finish, need, step } from './report.mjs';
 
 const { cdp, options } = commandLine();
-const { site, elsewhere, file } = options;
+const { site, elsewhere, folder, upload, file } = options;
 
 const browser = await need('connect', () =>
-  puppeteer.connect({ browserWSEndpoint: cdp, defaultViewport: null }));
-const page = await need('open page', async () => (await browser.pages())[0] ?? browser.newPage());
-page.setDefaultTimeout(10_000);
+  puppeteer.connect({
+    browserWSEndpoint: cdp,
+    defaultViewport: null,
+    downloadBehavior: { policy: 'allow', downloadPath: folder },
+  }));
+const page = await need('open page', async () => {
+  const [first] = await browser.pages();
+  const opened = first ?? (await browser.newPage());
+  opened.setDefaultTimeout(10_000);
+  return opened;
+});
 
 /** @param {import('puppeteer-core').Page | import('puppeteer-core').Frame} where */
-const text = (where, selector) => where.$eval(selector, (element) => element.textContent);
+const text = async (where, selector) => {
+  const element = await where.waitForSelector(selector);
+  return element?.evaluate((found) => found.textContent);
+};
+/**
+ * The next event of that name.
+ * @param {any} emitter
+ * @param {string} name
+ * @returns {Promise<any>}
+ */
+const next = (emitter, name) => new Promise((resolve) => emitter.once(name, resolve));
+const filled = (/** @type {string} */ selector) =>
+  page.waitForFunction((at) => document.querySelector(at)?.textContent, {}, selector);
 
 await step('log-in state', async () => {
-  const response = await page.goto(`${site}/`);
-  return { status: response?.status(), who: await text(page, '#who') };
+  await page.goto(`${site}/`);
+  return { title: await page.title(), who: await text(page, '#who') };
 });
 await step('navigate', async () => {
-  await page.goto(`${site}/second`);
+  await Promise.all([page.waitForNavigation(), page.click('#second')]);
   const there = await text(page, 'h1');
   await page.goBack();
-  await page.goForward();
-  return { there, again: await text(page, 'h1'), url: new URL(page.url()).pathname };
+  return { there, back: await text(page, '#who') };
 });
 await step('form', async () => {
-  await page.goto(`${site}/form`);
-  await page.type('input[name=note]', 'Door 7 ✓');
-  await page.select('select[name=state]', 'closed');
-  await page.click('input[name=urgent]');
-  await Promise.all([page.waitForNavigation(), page.click('button')]);
+  await page.type('#summary', 'Door 7 ✓');
+  await page.select('#state', 'closed');
+  await Promise.all([page.waitForNavigation(), page.click('#send')]);
   return text(page, 'h1');
 });
 await step('popup', async () => {
   await page.goto(`${site}/`);
-  const opened = new Promise((resolve) => page.once('popup', resolve));
-  await page.click('#popup');
-  const popup = /** @type {any} */ (await opened);
-  await popup.waitForSelector('h1');
+  const [popup] = await Promise.all([next(page, 'popup'), page.click('#popup')]);
   const heading = await text(popup, 'h1');
   await popup.close();
   return heading;
 });
 await step('frame', async () => {
   await page.click('#add-frame');
-  const frame = await (await page.waitForSelector('#frame'))?.contentFrame();
-  await frame?.waitForSelector('h1');
+  const element = await page.waitForSelector('#frame');
+  const frame = await element?.contentFrame();
   return frame && text(frame, 'h1');
 });
-await step('download', async () => {
-  const session = await page.createCDPSession();
-  const begun = new Promise((resolve) => session.once('Page.downloadWillBegin', resolve));
-  await session.send('Page.enable');
-  await page.click('#download');
-  const { suggestedFilename } = await begun;
-  await session.detach();
-  return suggestedFilename;
-});
 await step('upload', async () => {
-  await page.goto(`${site}/upload`);
-  const input = await page.waitForSelector('input[type=file]');
-  await input?.uploadFile(file);
-  await Promise.all([page.waitForNavigation(), page.click('button')]);
-  return text(page, 'h1');
+  const input = /** @type {any} */ (await page.waitForSelector('#file'));
+  await input.uploadFile(upload);
+  await filled('#content');
+  return text(page, '#content');
 });
-await step('screenshot', async () => describePng(await page.screenshot()));
-await step('service worker', async () => {
-  await page.goto(`${site}/worker`);
-  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
-  return page.evaluate(async () => (await fetch('/from-worker')).text());
+await step('download', async () => {
+  const whole = await browser.target().createCDPSession();
+  const begun = next(whole, 'Browser.downloadWillBegin');
+  const done = new Promise((resolve, reject) => {
+    whole.on('Browser.downloadProgress', ({ state }) => {
+      if (state === 'completed') resolve(state);
+      if (state === 'canceled') reject(new Error('the download was cancelled'));
+    });
+  });
+  await whole.send('Browser.setDownloadBehavior', {
+    behavior: 'allow', downloadPath: folder, eventsEnabled: true,
+  });
+  await page.click('#download');
+  const { suggestedFilename: name } = await begun;
+  await done;
+  await whole.detach();
+  return name;
+});
+await step('download: content', () => readFile(join(folder, 'report.csv'), 'utf8'));
+await step('screenshot', async () => {
+  await page.setViewport({ width: 800, height: 600 });
+  return describePng(await page.screenshot());
 });
 await step('two contexts', async () => {
-  const seen = [];
-  for (const name of ['one', 'two']) {
-    const fresh = await browser.createBrowserContext();
-    const inside = await fresh.newPage();
-    await inside.goto(`${site}/`);
-    await inside.evaluate((value) => localStorage.setItem('name', value), name);
-    seen.push([await text(inside, '#who'), await inside.evaluate(() => localStorage.length)]);
-    await fresh.close();
-  }
-  return seen;
+  const fresh = await browser.createBrowserContext();
+  const inside = await fresh.newPage();
+  await inside.goto(`${site}/`);
+  const who = await text(inside, '#who');
+  const own = await inside.evaluate(() => {
+    document.cookie = 'mine=1';
+    return document.cookie;
+  });
+  const other = await page.evaluate(() => document.cookie);
+  await fresh.close();
+  return { inside: who, own, shared: other.includes('mine') };
 });
 
-await step('interception: on', async () => {
+await intercept({ page, site, elsewhere });
+
+await step('service worker', async () => {
   await page.goto(`${site}/`);
-  await page.setRequestInterception(true);
-  page.on('request', (request) => {
-    const { pathname } = new URL(request.url());
-    if (pathname === '/made-up') request.respond({ status: 200, body: 'made up' });
-    else if (pathname === '/unwanted') request.abort();
-    else if (pathname === '/moved') request.continue({ url: `${site}/whoami` });
-    else if (pathname === '/marked') request.continue({ url: `${site}/echo`, headers: { ...request.headers(), 'x-mark': 'yes' } });
-    else if (pathname === '/strayed') request.continue({ url: `${elsewhere}/fetched` });
-    else request.continue();
-  });
-});
-const fetched = (path) => page.evaluate((url) => fetch(url).then((r) => r.text(), () => 'failed'), path);
-await step('interception: respond', () => fetched('/made-up'));
-await step('interception: abort', () => fetched('/unwanted'));
-await step('interception: rewrite', () => fetched('/moved'));
-await step('interception: continue', () => fetched('/whoami'));
-await step('interception: header', async () => (await fetched('/marked')).includes('"x-mark": "yes"'));
-await step('interception: astray', () => fetched('/strayed'));
-await step('interception: off', async () => {
-  page.removeAllListeners('request');
-  await page.setRequestInterception(false);
-  return fetched('/whoami');
+  await page.click('#register');
+  const target = await browser.waitForTarget((found) => found.type() === 'service_worker');
+  const worker = await target.worker();
+  await filled('#worker');
+  const answer = await text(page, '#worker');
+  await page.goto(`${site}/made-by-worker`);
+  const scope = await worker?.evaluate(() => /** @type {any} */ (self).registration.scope);
+  if (scope !== `${site}/`) throw new Error(`the worker's scope is ${scope}`);
+  return { answer, page: await text(page, 'h1') };
 });
 await step('elsewhere', async () => (await page.goto(`${elsewhere}/page`))?.status());
+await step('close page', () => page.close());
 await step('disconnect', () => browser.disconnect());
 finish();

@@ -1,4 +1,4 @@
-//! Runs a client script and reads its report.
+//! Runs a client script, of Node or Python, and reads its report.
 
 use std::{process::Stdio, time::Duration};
 
@@ -48,6 +48,18 @@ pub async fn run(script: &str, cdp_url: &str, options: &Value) -> Report {
     Script::start(script, cdp_url, options).finish().await
 }
 
+/// Runs `tests/clients/SCRIPT` with Python to its end.
+pub async fn run_python(script: &str, cdp_url: &str, options: &Value) -> Report {
+    let mut command = Command::new(tools::python_client());
+    command
+        .arg("-B")
+        .arg(tools::source("tests/clients").join(script))
+        .kill_on_drop(true);
+    Script::start_as(command, script, cdp_url, options)
+        .finish()
+        .await
+}
+
 /// Runs `examples/SCRIPT`; answers its exit code and all that it printed.
 pub async fn run_example(script: &str, cdp_url: &str, page: &str) -> (Option<i32>, String) {
     let command = node(&format!("examples/{script}"));
@@ -74,7 +86,11 @@ pub async fn run_chromiumoxide_example(cdp_url: &str, page: &str) -> String {
 impl Script {
     /// Starts `tests/clients/SCRIPT`.
     pub fn start(script: &str, cdp_url: &str, options: &Value) -> Self {
-        let mut child = node(&format!("clients/{script}"))
+        Self::start_as(node(&format!("clients/{script}")), script, cdp_url, options)
+    }
+
+    fn start_as(mut command: Command, script: &str, cdp_url: &str, options: &Value) -> Self {
+        let mut child = command
             .args([cdp_url, &options.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -57,43 +57,9 @@ get('popup').onclick = () => window.open('/popup');
         "/second" => heading(&format!("second page for {who}")),
         "/whoami" => canary::text(who),
         "/echo" => canary::text(format!("{:#?}", hit.headers)),
-        "/form" => page(
-            "<form method=post action=/submitted><input name=note><select name=state><option>open<option>closed</select><input type=checkbox name=urgent><button>send</button></form>",
-        ),
-        "/submitted" if hit.method == "POST" => {
-            let fields = url::form_urlencoded::parse(&hit.body);
-            let values: Vec<String> = fields.map(|(_, value)| value.into_owned()).collect();
-            heading(&format!("saved: {} for {who}", values.join(" ")))
-        }
-        "/upload" => page(
-            "<form method=post action=/uploaded enctype=multipart/form-data><input type=file name=file><button>send</button></form>",
-        ),
-        "/uploaded" if hit.method == "POST" => {
-            let body = String::from_utf8_lossy(&hit.body);
-            let whole = body.contains("filename=\"notes.txt\"") && body.contains("hello world");
-            heading(&format!("whole: {whole} for {who}"))
-        }
-        "/worker" => page(
-            "<script>navigator.serviceWorker.register('/worker.js')</script>",
-        ),
-        "/worker.js" => canary::typed(
-            "text/javascript",
-            "addEventListener('activate', (event) => event.waitUntil(clients.claim()));
-             addEventListener('fetch', (event) => {
-               if (new URL(event.request.url).pathname === '/from-worker') {
-                 event.respondWith(fetch('/whoami').then(async (r) => new Response('from the worker for ' + await r.text())));
-               }
-             });",
-        ),
         "/report.csv" => canary::attachment("report.csv", "ticket,state\n1,open\n"),
         _ => canary::status(StatusCode::NOT_FOUND, heading("not found")),
     }
-}
-
-fn page(body: &str) -> Reply {
-    canary::html(format!(
-        r#"<!doctype html><title>Desk</title><link rel=icon href="data:,">{body}"#
-    ))
 }
 
 fn heading(text: &str) -> Reply {

@@ -93,34 +93,43 @@ pub fn npm_workspace() -> PathBuf {
 pub fn python() -> PathBuf {
     static READY: OnceLock<PathBuf> = OnceLock::new();
     READY
-        .get_or_init(|| {
-            let pins = source("tests/apps/requirements.txt");
-            let folder = once("python", &pins, |folder| {
-                let system = find("python3").unwrap_or_else(|| {
-                    panic!(
-                        "`python3` is missing: install Python 3.10 or newer with its venv module"
-                    )
-                });
-                run(Command::new(system).args(["-m", "venv"]).arg(folder));
-                run(Command::new(folder.join("bin/python"))
-                    .args([
-                        "-m",
-                        "pip",
-                        "install",
-                        "--quiet",
-                        "--disable-pip-version-check",
-                    ])
-                    .arg("--requirement")
-                    .arg(&pins));
-            });
-            folder.join("bin/python")
-        })
+        .get_or_init(|| environment("python", "tests/apps/requirements.txt"))
+        .clone()
+}
+
+/// A Python that has the pinned Playwright, without browsers.
+pub fn python_client() -> PathBuf {
+    static READY: OnceLock<PathBuf> = OnceLock::new();
+    READY
+        .get_or_init(|| environment("python-client", "tests/clients/requirements.txt"))
         .clone()
 }
 
 /// A file or folder of the source tree.
 pub fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+// A Python with the packages that the file pins; answers its interpreter.
+fn environment(kind: &str, pins: &str) -> PathBuf {
+    let pins = source(pins);
+    let folder = once(kind, &pins, |folder| {
+        let system = find("python3").unwrap_or_else(|| {
+            panic!("`python3` is missing: install Python 3.10 or newer with its venv module")
+        });
+        run(Command::new(system).args(["-m", "venv"]).arg(folder));
+        run(Command::new(folder.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .arg("--requirement")
+            .arg(&pins));
+    });
+    folder.join("bin/python")
 }
 
 fn from_apt(package: &str) -> PathBuf {

@@ -122,7 +122,7 @@ impl Hub {
             Destination::Page => None,
             _ => top.and_then(Origin::of),
         };
-        let early = matches!(stage, Stage::Paused);
+        let early = stage == Stage::Paused && cause.is_none() && paused.network_id.is_some();
         let action = RequestAction {
             method: paused.method(),
             body: paused.body(),
