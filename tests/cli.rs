@@ -501,3 +501,19 @@ fn output_has_no_colour_unless_on_a_terminal() {
     assert!(output.starts_with("CHECK"), "{output}");
     assert!(!output.contains('\u{1b}'), "{output}");
 }
+
+#[test]
+fn the_demo_holds_at_every_step() {
+    let place = Place::new();
+    let output = Command::new(PROGRAM)
+        .args(["demo", "--once"])
+        .current_dir(place.folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    assert!(!said.contains("did not hold"), "{said}");
+    assert!(said.contains("hash-chained"), "{said}");
+}

@@ -352,6 +352,8 @@ fn located_all<'a>(
 ) -> Vec<BundleError> {
     let mut located: Vec<BundleError> = errors.map(|error| located(error, text)).collect();
     located.sort_by_key(|error| (error.line, error.column));
+    // Cedar tells each for every act that the policy is for.
+    located.dedup_by_key(|error| (error.line, error.column));
     located
 }
 
