@@ -93,15 +93,14 @@ fn text(path: &Path) -> io::Result<String> {
 }
 
 impl Watch {
-    /// Watches what was loaded just now.
+    /// Watches the file that the configuration names. The first look reads it
+    /// again: it may have changed since it was loaded.
     #[must_use]
     pub fn new(config: &PolicyConfig) -> Self {
-        let mut watch = Self {
+        Self {
             config: config.clone(),
             seen: None,
-        };
-        watch.seen = watch.look();
-        watch
+        }
     }
 
     /// The bundle, if its file changed since the last look.

@@ -50,6 +50,13 @@ pub struct Lease {
     /// What is lent.
     pub cookies: Vec<Arc<LentCookie>>,
     closed: OnceLock<CloseReason>,
+    usage: Arc<Usage>,
+}
+
+/// What counts against a delegation's budget: one for all leases of it, whatever
+/// sessions they are in and whatever became of those.
+#[derive(Debug, Default)]
+pub struct Usage {
     requests: AtomicU64,
     writes: AtomicU64,
     bytes: AtomicU64,
@@ -128,7 +135,7 @@ impl LentCookie {
 impl Lease {
     /// A lease on what a person granted.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         delegation: DelegationId,
         lender: PersonId,
         approver: PersonId,
@@ -144,10 +151,14 @@ impl Lease {
             live,
             cookies,
             closed: OnceLock::new(),
-            requests: AtomicU64::new(0),
-            writes: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            usage: Arc::default(),
         }
+    }
+
+    /// The same, counting where other leases of the delegation count.
+    #[must_use]
+    pub fn counting_in(self, usage: Arc<Usage>) -> Self {
+        Self { usage, ..self }
     }
 
     /// Whether it may be used now.
@@ -174,9 +185,9 @@ impl Lease {
     #[must_use]
     pub fn used(&self) -> Used {
         Used {
-            requests: self.requests.load(Ordering::Relaxed),
-            writes: self.writes.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
+            requests: self.usage.requests.load(Ordering::Relaxed),
+            writes: self.usage.writes.load(Ordering::Relaxed),
+            bytes: self.usage.bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -184,15 +195,15 @@ impl Lease {
     #[must_use]
     pub fn spend_request(&self, writes: bool) -> bool {
         let budget = &self.scope.budget;
-        if writes && !take(&self.writes, 1, budget.writes) {
+        if writes && !take(&self.usage.writes, 1, budget.writes) {
             return false;
         }
-        take(&self.requests, 1, budget.requests)
+        take(&self.usage.requests, 1, budget.requests)
     }
 
     /// Takes bytes from its budget; answers whether there were so many left.
     pub fn spend_bytes(&self, bytes: u64) -> bool {
-        let used = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let used = self.usage.bytes.fetch_add(bytes, Ordering::Relaxed);
         let most = self.scope.budget.bytes;
         most.is_none_or(|most| used.saturating_add(bytes) <= most)
     }

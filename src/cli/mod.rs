@@ -117,7 +117,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
-        Command::Demo(args) => demo::run(args, context).await,
+        Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Serve(_) => serve::run(context).await,
         Command::Doctor => doctor::run(context).await,
         Command::Agent(command) => agent::run(command, context).await,

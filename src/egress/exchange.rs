@@ -43,8 +43,8 @@ pub(super) struct Exchange {
     id: u64,
     endpoint: Endpoint,
     gate: Gate,
-    /// What its bytes are taken from.
-    lease: Option<Arc<Lease>>,
+    /// What its bytes are taken from: all that reach the endpoint.
+    leases: Vec<Arc<Lease>>,
     scheme: OnceLock<Scheme>,
     /// The address on record as being connected to.
     attempt: Mutex<Option<IpAddr>>,
@@ -74,15 +74,20 @@ impl Exchange {
         if let Some(scheme) = scheme {
             known.get_or_init(|| scheme);
         }
-        let lease = gate
-            .leases
-            .find(|lease| (lease.delegation == endpoint.delegation).then(|| lease.clone()));
+        let now = gate.clock.now();
+        let mut leases = Vec::new();
+        gate.leases.each(|lease| {
+            let to = &endpoint.to;
+            if lease.is_open(now) && lease.scope.covers_endpoint(&to.host, to.port) {
+                leases.push(lease.clone());
+            }
+        });
         Arc::new(Self {
             registry,
             id,
             endpoint,
             gate,
-            lease,
+            leases,
             scheme: known,
             attempt: Mutex::new(None),
             how: OnceLock::new(),
@@ -140,7 +145,7 @@ impl Exchange {
 
     /// Takes bytes from the budget; the connection that uses it up is cut.
     fn spend(&self, bytes: usize) {
-        if let Some(lease) = &self.lease {
+        for lease in &self.leases {
             if !lease.spend_bytes(bytes as u64) {
                 self.cut();
                 self.gate.record.used_up(lease.delegation);

@@ -144,7 +144,7 @@ impl Body {
         }
     }
 
-    /// Value of a form's field, the last one of that name: a server may take any.
+    /// Values of a form's fields of that name: a server may take any of them.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let form = match &self.content {
             Content::Form { fields } => fields.as_slice(),

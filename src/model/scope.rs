@@ -262,7 +262,9 @@ impl Writes {
 }
 
 impl Budget {
-    fn is_endless(&self) -> bool {
+    /// Whether it has no figure.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
         *self == Self::default()
     }
 

@@ -267,7 +267,11 @@ impl Bundle {
             .policies
             .iter()
             .filter(|policy| match policy.principal_constraint() {
-                PrincipalConstraint::Eq(uid) => uid.id().unescaped() == agent.to_string(),
+                // Of another kind, it is left to Cedar.
+                PrincipalConstraint::Eq(uid) => {
+                    uid.type_name().to_string() != question::AGENT
+                        || uid.id().unescaped() == agent.to_string()
+                }
                 _ => true,
             })
             .collect();

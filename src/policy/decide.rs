@@ -23,6 +23,10 @@ use crate::{
 pub const WRITES_WAIT: &str =
     "it changes something, and the delegation lets changes go only after a person's answer";
 
+/// Why what would wait for two persons is refused.
+pub const MANY_LENDERS: &str =
+    "it would need the answers of several persons; use a session that one person lends to";
+
 /// Decides a paused request.
 ///
 /// A request is covered when one open lease covers origin, path and method
@@ -139,11 +143,20 @@ fn ask_each(
         if let Some(says) = says {
             let held = held.get_or_insert_with(|| Held {
                 delegation: lease.delegation,
+                wanted_by: Vec::new(),
                 lender: lease.lender,
                 class,
                 policies: Vec::new(),
                 says,
             });
+            // Nobody answers for what another person lends.
+            if held.lender != lease.lender {
+                let what = action.summary();
+                let says = MANY_LENDERS.to_owned();
+                let refusal = Refusal::by_policy(what, lease.delegation, policies, says);
+                return Decision::Deny(refusal);
+            }
+            held.wanted_by.push(lease.delegation);
             held.policies.extend(policies);
         }
     }

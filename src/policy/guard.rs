@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use cedar_policy::{Policy, PrincipalConstraint, ResourceConstraint};
 use serde_json::Value;
 
-use super::question::{Place, Question};
+use super::question::{AGENT, Place, Question};
 use crate::model::{
     body::{Body, Operation},
     origin::Origin,
@@ -95,17 +95,16 @@ enum Piece {
 impl Guard {
     /// Reads a policy that applies to every principal of its slice.
     pub(super) fn of(policy: &Policy) -> Self {
+        // Anything but an agent by its name is left to Cedar.
         let nobody_else = match policy.principal_constraint() {
-            // Slices are per agent, and every principal is one.
-            PrincipalConstraint::Any | PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) => {
-                true
-            }
-            PrincipalConstraint::In(_) | PrincipalConstraint::IsIn(..) => false,
+            PrincipalConstraint::Any => true,
+            // Slices are per agent.
+            PrincipalConstraint::Eq(uid) => uid.type_name().to_string() == AGENT,
+            PrincipalConstraint::Is(_)
+            | PrincipalConstraint::In(_)
+            | PrincipalConstraint::IsIn(..) => false,
         };
-        let anywhere = matches!(
-            policy.resource_constraint(),
-            ResourceConstraint::Any | ResourceConstraint::Is(_)
-        );
+        let anywhere = policy.resource_constraint() == ResourceConstraint::Any;
         let mut guard = Self {
             tests: Vec::new(),
             whole: nobody_else && anywhere,

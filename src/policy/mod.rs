@@ -55,8 +55,10 @@ pub struct Permit {
 /// What waits for a person, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// The delegation that lends to it.
+    /// The delegation that lends to it; the first one where several do.
     pub delegation: DelegationId,
+    /// All under which it waits.
+    pub wanted_by: Vec<DelegationId>,
     /// Whose session it is, who is asked.
     pub lender: PersonId,
     /// What kind of act it is.

@@ -48,6 +48,9 @@ pub enum Act {
     Script,
 }
 
+/// What acts, as policies name its kind.
+pub(super) const AGENT: &str = "Hallpass::Agent";
+
 /// One question.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
@@ -103,7 +106,7 @@ static NAMES: LazyLock<Result<Names, String>> = LazyLock::new(|| {
         schema: Schema::from_cedarschema_str(SCHEMA)
             .map_err(|error| error.to_string())?
             .0,
-        agent: name("Hallpass::Agent")?,
+        agent: name(AGENT)?,
         person: name("Hallpass::Person")?,
         place: name("Hallpass::Place")?,
         action: name("Hallpass::Action")?,

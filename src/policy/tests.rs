@@ -462,6 +462,33 @@ fn a_context_that_a_client_made_is_lent_nothing() {
     }
 }
 
+#[test]
+fn nobody_answers_for_what_another_person_lends() {
+    let leases = under("lent");
+    let own = leases.all().remove(0);
+    let other = Lease::new(
+        DelegationId::from_uuid(Uuid::from_u128(30)),
+        PersonId::from_uuid(Uuid::from_u128(31)),
+        PersonId::from_uuid(Uuid::from_u128(31)),
+        own.scope.clone(),
+        own.live,
+        own.cookies.clone(),
+    );
+    leases.add(Arc::new(other));
+    let write = request("POST /tickets/7", "page", "form:note=a");
+    for answered in [false, true] {
+        let decision = decide_request(&write, &leases, &SHIPPED, answered, NOW);
+        let Decision::Deny(refusal) = decision else {
+            panic!("{decision:?}");
+        };
+        assert_eq!(refusal.reason(), decide::MANY_LENDERS);
+    }
+    // What waits for nobody goes.
+    let read = request("GET /tickets/7", "page", "-");
+    let decision = decide_request(&read, &leases, &SHIPPED, false, NOW);
+    assert!(matches!(decision, Decision::Allow(_)));
+}
+
 /// What Cedar itself says to all policies at once: what is satisfied, or an error.
 fn cedar(text: &str, question: &Question<'_>) -> Result<Vec<String>, ()> {
     use cedar_policy::{Authorizer, Effect, PolicySet};

@@ -54,6 +54,21 @@ impl Service {
         .await
     }
 
+    /// Closes approved delegations with a budget of which an earlier broker knew how
+    /// much is used up: a restart gives nobody a second one.
+    pub(super) async fn close_uncounted(&self) -> Answer<()> {
+        for stored in self.store.delegation_unclosed().await? {
+            if let State::Approved { granted, .. } = &stored.delegation.state {
+                if !granted.scope.budget.is_endless() {
+                    let id = stored.delegation.id;
+                    self.close(Actor::Broker, id, CloseReason::Exhausted)
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Closes a delegation wherever it is; nothing more to do is no error.
     pub(super) async fn close(
         &self,

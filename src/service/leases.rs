@@ -8,7 +8,7 @@ use std::{
 
 use super::{Answer, CallError, Service, ask, credentials::label};
 use crate::{
-    broker::lease::{Lease, LentCookie},
+    broker::lease::{Lease, LentCookie, Usage},
     model::{
         delegation::{CloseReason, Delegation, Delivery, State},
         id::{CredentialId, DelegationId, PersonId},
@@ -27,6 +27,8 @@ pub(super) struct Lending {
     // the store says so. Whoever binds a lease looks here afterwards, so that
     // no lease outlives a closing that it raced with.
     closed: Mutex<HashMap<DelegationId, CloseReason>>,
+    // Outlives leases and sessions: a second session has no second budget.
+    usage: Mutex<HashMap<DelegationId, Arc<Usage>>>,
 }
 
 // === impl Lending ===
@@ -34,12 +36,18 @@ pub(super) struct Lending {
 impl Lending {
     /// Marks a delegation as closed; the first reason stays and is answered.
     pub(super) fn close(&self, id: DelegationId, reason: CloseReason) -> CloseReason {
+        lock(&self.usage).remove(&id);
         *lock(&self.closed).entry(id).or_insert(reason)
     }
 
     /// Why this broker closed a delegation, if it did.
     pub(super) fn closed(&self, id: DelegationId) -> Option<CloseReason> {
         lock(&self.closed).get(&id).copied()
+    }
+
+    /// Where all leases of a delegation count.
+    fn usage(&self, id: DelegationId) -> Arc<Usage> {
+        lock(&self.usage).entry(id).or_default().clone()
     }
 
     /// Gives every lease of the credential the new value.
@@ -108,14 +116,15 @@ impl Service {
                 value,
             )));
         }
-        Ok(Arc::new(Lease::new(
+        let lease = Lease::new(
             id,
             delegation.lender,
             *approver,
             granted.scope.clone(),
             live,
             cookies,
-        )))
+        );
+        Ok(Arc::new(lease.counting_in(self.lending.usage(id))))
     }
 
     /// Refuses a credential that the lender does not have, or that no origin of

@@ -184,6 +184,7 @@ impl Service {
         self.registry(Actor::Broker, "policies-loaded", &revision, "at the start")
             .await
             .map_err(OpenError::Settle)?;
+        self.close_uncounted().await.map_err(OpenError::Settle)?;
         self.reconcile().await.map_err(OpenError::Settle)?;
         Ok(())
     }

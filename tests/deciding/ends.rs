@@ -219,3 +219,29 @@ async fn an_agent_has_no_more_than_its_share() {
         "{refused}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_count_whichever_window_opened_the_connection() {
+    let broker = Broker::start("");
+    let desk = Desk::open(&broker, waiting()).await;
+    let origins = json!([desk.origin]);
+    let lend = async |cookies: &[&str], scope: Value| {
+        desk.lender
+            .lend(&desk.origin, "wire", cookies, &scope)
+            .await
+    };
+    let bare = lend(&[], json!({ "origins": origins })).await;
+    let budget = json!({ "origins": origins, "budget": { "bytes": 500_000 } });
+    let counted = lend(&["sid"], budget).await;
+    let (_session, cdp) = desk.lender.start(&[&bare, &counted]).await;
+    let page = cdp.open(&format!("{}/", desk.origin)).await;
+    page.until("document.title === 'desk'").await;
+    let load = "fetch('/big', { cache: 'no-store' }).then(async (r) => r.ok && (await r.text()).length, () => 0)";
+    assert_eq!(page.evaluate(load).await, 300_000);
+    page.try_evaluate(load).await.ok();
+    let event = cdp
+        .event(|event| event["method"] == "Hallpass.windowClosed")
+        .await;
+    assert_eq!(event["params"]["delegation"], json!(counted));
+    assert_eq!(event["params"]["reason"], "exhausted");
+}

@@ -132,6 +132,15 @@ impl Hub {
                 return;
             }
             "Runtime.runIfWaitingForDebugger" => {
+                // Who only looks holds nothing up, and lets nothing of others go.
+                if self
+                    .clients
+                    .get(&to.client)
+                    .is_some_and(|entry| entry.watches)
+                {
+                    self.reply(&to, row.name, &json!({}), now);
+                    return;
+                }
                 if let Place::Target(target) = place {
                     self.stop_waiting_for(to.client, &target.clone());
                 }

@@ -52,13 +52,13 @@ pub(super) struct Holds {
     count: u64,
     /// Why, in the agent's words: of the next hold.
     says: Option<String>,
-    /// The agent's last acts, by target.
-    acts: BTreeMap<String, &'static str>,
 }
 
 #[derive(Debug)]
 struct Open {
     delegation: DelegationId,
+    /// All that want an answer.
+    wanted_by: Vec<DelegationId>,
     action: RequestAction,
     class: Class,
     shape: Option<Shape>,
@@ -79,7 +79,8 @@ struct Waiting {
 /// What a person said before.
 #[derive(Debug)]
 struct Answer {
-    delegation: DelegationId,
+    /// For what is done under these, no others among them.
+    wanted_by: Vec<DelegationId>,
     what: Said,
 }
 
@@ -131,20 +132,21 @@ impl Hub {
         if !acts {
             return;
         }
-        let acts = &mut self.holds.acts;
-        if let Some(last) = acts.get_mut(target) {
+        if let Some(target) = self.targets.get_mut(target) {
             // A click is told rather than the script that found what to click.
-            if !(last.starts_with("Input.") && method.starts_with("Runtime.")) {
-                *last = method;
+            let clicked = target
+                .last_act
+                .is_some_and(|last| last.starts_with("Input."));
+            if !(clicked && method.starts_with("Runtime.")) {
+                target.last_act = Some(method);
             }
-        } else if acts.len() < MOST_ANSWERS {
-            acts.insert(target.to_owned(), method);
         }
     }
 
     /// What the agent did last in a page.
     pub(super) fn last_act(&self, target: &str) -> Option<String> {
-        self.holds.acts.get(target).map(|&act| act.to_owned())
+        let last = self.targets.get(target)?.last_act?;
+        Some(last.to_owned())
     }
 
     /// A request that a person must answer for: let go where one has, refused where
@@ -180,7 +182,7 @@ impl Hub {
         // Sent again, as its page was told to.
         let resent = self.holds.open.iter_mut().find(|(_, open)| {
             open.waiting.is_none()
-                && open.delegation == held.delegation
+                && open.wanted_by == held.wanted_by
                 && shape.is_some()
                 && open.shape == shape
         });
@@ -226,6 +228,7 @@ impl Hub {
             shown.id,
             Open {
                 delegation: held.delegation,
+                wanted_by: held.wanted_by,
                 action: action.clone(),
                 class: held.class,
                 shape,
@@ -314,7 +317,10 @@ impl Hub {
             return Err(AnswerError::Unrecorded);
         };
         let delegation = open.delegation;
-        let mut remember = |what: Said| self.holds.remember(Answer { delegation, what });
+        let mut remember = |what: Said| {
+            let wanted_by = open.wanted_by.clone();
+            self.holds.remember(Answer { wanted_by, what });
+        };
         match (answer, open.shape) {
             (HoldAnswer::LikeThis { rule }, _) => remember(Said::LikeThis(rule.clone())),
             (HoldAnswer::Once, Some(shape)) if open.waiting.is_none() => {
@@ -343,7 +349,7 @@ impl Hub {
             Some(_) => HoldEnd::WindowClosed,
             None => HoldEnd::SessionEnded,
         };
-        let concerned = |open: &Open| of.is_none_or(|of| open.delegation == of);
+        let concerned = |open: &Open| of.is_none_or(|of| open.wanted_by.contains(&of));
         for id in self.holds.ids(concerned) {
             let Some(open) = self.close_hold(id, end, Actor::Broker, None, None, now) else {
                 continue;
@@ -360,7 +366,7 @@ impl Hub {
         }
         self.holds
             .answers
-            .retain(|answer| of.is_some_and(|of| answer.delegation != of));
+            .retain(|answer| of.is_some_and(|of| !answer.wanted_by.contains(&of)));
     }
 
     /// A page gave a request up, or is gone: nobody needs to answer any more.
@@ -471,7 +477,7 @@ impl Holds {
     fn take_known(&mut self, held: &Held, action: &RequestAction, shape: Option<Shape>) -> Known {
         let mut answers = self.answers.iter();
         let found = answers.position(|answer| {
-            answer.delegation == held.delegation
+            answer.wanted_by == held.wanted_by
                 && match &answer.what {
                     Said::Once(known) | Said::No(known, _) => Some(*known) == shape,
                     Said::LikeThis(rule) => rule.fits(action, held.class),

@@ -22,9 +22,11 @@ impl Hub {
             return;
         };
         if let Some(attached) = self.sessions.get_mut(session) {
-            if attached.pauses.len() < MOST_PAUSES {
-                attached.pauses.insert(pause.to_owned(), network.to_owned());
+            // Those that were failed or lost are never asked for again.
+            if attached.pauses.len() >= MOST_PAUSES {
+                attached.pauses.clear();
             }
+            attached.pauses.insert(pause.to_owned(), network.to_owned());
         }
     }
 

@@ -38,7 +38,17 @@ const MOST_CAUSES: usize = 8192;
 pub(super) struct Causes {
     /// By request, for the URL that it is at: a redirect is another's doing.
     known: HashMap<String, Said>,
+    /// Requests that a client has changed, and where it has sent them.
+    rewritten: HashMap<String, Option<String>>,
     waiting: HashMap<String, (BootTime, Vec<String>)>,
+}
+
+/// Whether the browser has said who caused a request.
+enum Word {
+    NotYet,
+    /// It has spoken, and does not say.
+    Silent,
+    Said(SiteContext),
 }
 
 /// What the browser said of a request.
@@ -48,8 +58,6 @@ struct Said {
     cause: Option<SiteContext>,
     /// The target that makes it.
     target: Option<Arc<str>>,
-    /// Whether a client has changed it.
-    rewritten: bool,
 }
 
 #[derive(Deserialize)]
@@ -76,29 +84,45 @@ impl Causes {
     /// A request is over.
     pub(super) fn forget(&mut self, request: &str) {
         self.known.remove(request);
+        self.rewritten.remove(request);
     }
 
-    /// A client has changed a request; it is at that place now, and caused by
-    /// whoever caused it before.
+    /// A client has changed a request, and perhaps sent it elsewhere. The browser
+    /// speaks of the place before only, and may do so later than the client.
     pub(super) fn rewritten(&mut self, request: &str, url: Option<&Url>) {
-        let Some(said) = self.known.get_mut(request) else {
-            return;
-        };
-        said.rewritten = true;
-        if let Some(url) = url {
-            let stays = Url::parse(&said.url).is_ok_and(|before| is_same_site(&before, url));
-            if !stays {
-                said.cause = Some(SiteContext::CrossSite);
-            }
+        if self.rewritten.len() >= MOST_CAUSES {
+            self.rewritten.clear();
+        }
+        let url = url.map(|url| {
             let mut url = url.clone();
             url.set_fragment(None);
-            said.url = url.into();
-        }
+            url.to_string()
+        });
+        self.rewritten.insert(request.to_owned(), url);
     }
 
     /// Whether a client has changed a request.
     pub(super) fn is_rewritten(&self, request: &str) -> bool {
-        self.known.get(request).is_some_and(|said| said.rewritten)
+        self.rewritten.contains_key(request)
+    }
+
+    /// What the browser said of who caused a request that is at `url` now.
+    fn said(&self, request: &str, url: &str) -> Word {
+        let Some(said) = self.known.get(request) else {
+            return Word::NotYet;
+        };
+        let word = said.cause.map_or(Word::Silent, Word::Said);
+        if said.url == url {
+            return word;
+        }
+        let sent_there = self.rewritten.get(request);
+        if sent_there.is_none_or(|sent| sent.as_deref() != Some(url)) {
+            return Word::NotYet;
+        }
+        match (Url::parse(&said.url), Url::parse(url)) {
+            (Ok(before), Ok(after)) if is_same_site(&before, &after) => word,
+            _ => Word::Said(SiteContext::CrossSite),
+        }
     }
 
     /// Waits for word of a request.
@@ -147,7 +171,6 @@ impl Hub {
             url: sent.request.url.to_string(),
             cause,
             target: self.sessions.get(session).map(|at| at.target.clone()),
-            rewritten: false,
         };
         self.causes.known.insert(sent.request_id.to_string(), said);
         let waiting = self.causes.waiting.remove(&*sent.request_id);
@@ -182,17 +205,17 @@ impl Hub {
         if destination == Destination::Page {
             return Some(self.cause_of_page(paused, url));
         }
-        let known = paused.network_id.as_deref().map(|id| {
-            let said = self.causes.known.get(id)?;
-            (said.url == paused.request.url).then_some(said.cause)
-        });
+        let known = paused
+            .network_id
+            .as_deref()
+            .map(|id| self.causes.said(id, &paused.request.url));
         match known {
             // The browser has yet to speak.
-            Some(None) => None,
-            Some(Some(Some(cause))) => Some(cause),
+            Some(Word::NotYet) => None,
+            Some(Word::Said(cause)) => Some(cause),
             // It does not say of workers' scripts, nor of what is loaded ahead
             // of parsing.
-            Some(Some(None)) | None => Some(self.cause_by_referrer(paused, url)),
+            Some(Word::Silent) | None => Some(self.cause_by_referrer(paused, url)),
         }
     }
 

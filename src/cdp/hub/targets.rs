@@ -27,6 +27,8 @@ pub(super) struct Target {
     pub(super) broker: Option<CdpSession>,
     /// It waits for us before it runs.
     pub(super) held: bool,
+    /// The agent's last act in it.
+    pub(super) last_act: Option<&'static str>,
     /// Clients that asked to set it up before it runs.
     pub(super) waiting: BTreeSet<ClientId>,
     pub(super) told: Told,
@@ -159,6 +161,7 @@ impl Hub {
                 opener: info.opener_id,
                 broker: None,
                 held: false,
+                last_act: None,
                 waiting: BTreeSet::new(),
                 told,
                 created: Vec::new(),

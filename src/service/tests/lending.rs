@@ -421,3 +421,43 @@ async fn removing_and_disabling_close_what_depends_on_them() {
         Err(CallError::Conflict(_))
     ));
 }
+
+#[tokio::test]
+async fn a_budget_is_one_for_all_sessions_and_is_not_had_again_after_a_restart() {
+    let broker = Broker::start().await;
+    broker.import(VALUE).await;
+    let agent = broker.agent("worker").await;
+    let mut new = ask();
+    new.scope.budget.requests = Some(2);
+    let asked = broker.service.delegation_request(agent, new).await.unwrap();
+    let id = asked.delegation.id;
+    broker
+        .service
+        .delegation_approve(broker.person(), id, None)
+        .await
+        .unwrap();
+    let (one, other) = (
+        broker.session(agent, &[id]).await,
+        broker.session(agent, &[id]).await,
+    );
+    let lease = |session| broker.service.sessions.leases(session).remove(0);
+    assert!(lease(one).spend_request(false));
+    // Also where the first session is gone.
+    broker.service.session_end(agent, one).await.unwrap();
+    assert!(lease(other).spend_request(false));
+    assert!(!lease(other).spend_request(false));
+
+    let broker = broker.crash("boot-1").await;
+    let found = broker.service.delegation_show(broker.person(), id).await;
+    let state = found.unwrap().delegation.state;
+    assert!(
+        matches!(
+            state,
+            State::Closed {
+                reason: CloseReason::Exhausted,
+                ..
+            }
+        ),
+        "{state:?}"
+    );
+}
