@@ -65,7 +65,8 @@ async fn an_agent_reads_as_the_lender_until_the_session_is_taken_back() {
     let bare = operator.delegate(&agent, &desk.origin, &[], &reading).await;
     let session = operator.start_session(&agent, &[&lent, &bare]).await;
 
-    let options = read_options(&desk, &elsewhere);
+    let mut options = read_options(&desk, &elsewhere);
+    options["leaves"] = true.into();
     let mut script = Script::start("django_playwright.mjs", &session.cdp_url, &options);
     script.until("waiting for revoked").await;
     let revoked = broker.cli(&["delegation", "revoke", &lent]);

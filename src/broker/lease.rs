@@ -176,6 +176,16 @@ impl Lease {
             .or_else(|| self.live.has_ended(now).then_some(CloseReason::Expired))
     }
 
+    /// Whether what it lends can go there: its scope covers the endpoint, or a
+    /// browser's jar would send one of its cookies to that host.
+    #[must_use]
+    pub fn reaches(&self, host: &Host, port: u16) -> bool {
+        self.scope.covers_endpoint(host, port)
+            || self.cookies.iter().any(|cookie| {
+                cookie.delivery == Delivery::Jar && cookie.attributes.matches_host(host)
+            })
+    }
+
     /// Ends it for good; the first reason stays. Answers whether this ended it.
     pub fn close(&self, reason: CloseReason) -> bool {
         self.closed.set(reason).is_ok()

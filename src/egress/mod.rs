@@ -39,9 +39,9 @@ pub use log::{Connection, ConnectionLog, Ended, RecordUnavailable};
 pub use resolver::{HostsError, Resolver};
 
 use crate::{
-    broker::lease::Leases,
+    broker::lease::{Lease, Leases},
     clock::Clock,
-    model::{action::ConnectAction, id::DelegationId, scope::Scope, time::Now},
+    model::{action::ConnectAction, id::DelegationId, time::Now},
     policy::Authority,
 };
 pub use registry::Bar;
@@ -200,17 +200,17 @@ impl Listener {
             .await
     }
 
-    /// Refuses new connections to the endpoints of `scope` until the bar is
+    /// Refuses new connections to what the lease reaches until the bar is
     /// dropped, whatever else permits them: a window is being closed, and what
     /// was under way with its cookies must not find another way out.
     #[must_use]
-    pub fn bar(&self, scope: Scope) -> Bar {
-        self.registry.bar(scope)
+    pub fn bar(&self, lease: Arc<Lease>) -> Bar {
+        self.registry.bar(lease)
     }
 
-    /// Cuts what goes to an endpoint of `scope`, as [`Self::cut`] does.
-    pub async fn cut_scope(&self, scope: &Scope) -> usize {
-        self.cut(|Endpoint { to, .. }| scope.covers_endpoint(&to.host, to.port))
+    /// Cuts what goes where the lease reaches, as [`Self::cut`] does.
+    pub async fn cut_lease(&self, lease: &Lease) -> usize {
+        self.cut(|Endpoint { to, .. }| lease.reaches(&to.host, to.port))
             .await
     }
 

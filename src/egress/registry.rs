@@ -16,10 +16,10 @@ use super::{
     log::{Connection, ConnectionLog},
 };
 use crate::{
+    broker::lease::Lease,
     model::{
         action::{ConnectAction, Refusal, Rule},
         origin::Scheme,
-        scope::Scope,
     },
     policy::{decide_connect, decide_connect_as},
 };
@@ -36,11 +36,11 @@ struct State {
     stage: Stage,
     next: u64,
     open: HashMap<u64, Weak<Exchange>>,
-    /// Scopes of windows that are being closed.
-    barred: HashMap<u64, Scope>,
+    /// Of windows that are being closed.
+    barred: HashMap<u64, Arc<Lease>>,
 }
 
-/// Keeps new connections from the endpoints of a scope while it lives.
+/// Keeps new connections from what a lease reaches while it lives.
 #[derive(Debug)]
 pub struct Bar {
     registry: Arc<Registry>,
@@ -84,12 +84,12 @@ impl Registry {
         self.state().stage = Stage::Closed;
     }
 
-    /// Admits nothing to these endpoints until the bar is dropped.
-    pub(super) fn bar(self: &Arc<Self>, scope: Scope) -> Bar {
+    /// Admits nothing to what the lease reaches until the bar is dropped.
+    pub(super) fn bar(self: &Arc<Self>, lease: Arc<Lease>) -> Bar {
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
-        state.barred.insert(id, scope);
+        state.barred.insert(id, lease);
         Bar {
             registry: self.clone(),
             id,
@@ -117,7 +117,7 @@ impl Registry {
                 return Err(Refusal::new(rule, what));
             }
         };
-        let barred = |scope: &Scope| scope.covers_endpoint(&to.host, to.port);
+        let barred = |lease: &Arc<Lease>| lease.reaches(&to.host, to.port);
         if state.barred.values().any(barred) {
             let what = format!("a connection to {}:{}", to.host, to.port);
             return Err(Refusal::new(Rule::WindowClosed, what));

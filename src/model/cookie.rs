@@ -184,7 +184,10 @@ impl CookieAttributes {
     #[must_use]
     pub fn is_sent(&self, request: &CookieUse<'_>) -> bool {
         matches!(request.url.scheme(), "https" | "http" | "wss" | "ws")
-            && self.matches_host(request.url)
+            && request
+                .url
+                .host()
+                .is_some_and(|host| self.matches_host(&host))
             && path_matches(&self.path, request.url.path())
             && (!self.secure || is_secure_channel(request.url))
             && self.expires.is_none_or(|at| request.at < at)
@@ -199,24 +202,21 @@ impl CookieAttributes {
                 .is_none_or(|key| request.partition == Some(key))
     }
 
-    fn matches_host(&self, url: &Url) -> bool {
-        let Some(host) = url.host_str() else {
-            return false;
-        };
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let host = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(host);
+    /// Whether there is a request to this host that it goes along with.
+    #[must_use]
+    pub fn matches_host<S: AsRef<str>>(&self, host: &Host<S>) -> bool {
         let domain = self.domain.trim_start_matches('[').trim_end_matches(']');
-        if host == domain {
-            return true;
+        match host {
+            Host::Domain(name) => {
+                let name = name.as_ref();
+                let name = name.strip_suffix('.').unwrap_or(name);
+                let below =
+                    |labels: &str| labels.is_empty() || !self.host_only && labels.ends_with('.');
+                name.strip_suffix(domain).is_some_and(below)
+            }
+            Host::Ipv4(address) => domain.parse() == Ok(*address),
+            Host::Ipv6(address) => domain.parse() == Ok(*address),
         }
-        !self.host_only
-            && matches!(url.host(), Some(Host::Domain(_)))
-            && host
-                .strip_suffix(domain)
-                .is_some_and(|labels| labels.ends_with('.'))
     }
 }
 

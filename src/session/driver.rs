@@ -149,7 +149,8 @@ struct Driver {
     connections: HashMap<ClientId, Connection>,
     fences: HashMap<u64, oneshot::Sender<()>>,
     fence: u64,
-    closing: HashMap<u64, Closing>,
+    /// Of windows that are being closed.
+    bars: HashMap<u64, Bar>,
     ready: Option<oneshot::Sender<()>>,
     durable: mpsc::UnboundedSender<(String, bool)>,
     idle_since: Instant,
@@ -168,12 +169,6 @@ struct Bound {
     had_lease: bool,
     /// Delegations whose end is on record.
     over: HashSet<DelegationId>,
-}
-
-/// A lease that is being closed.
-struct Closing {
-    answer: Option<oneshot::Sender<()>>,
-    bar: Bar,
 }
 
 struct Connection {
@@ -224,7 +219,7 @@ pub(crate) async fn start(
         connections: HashMap::new(),
         fences: HashMap::new(),
         fence: 0,
-        closing: HashMap::new(),
+        bars: HashMap::new(),
         ready: Some(ready),
         durable,
         idle_since: Instant::now(),
@@ -286,7 +281,8 @@ impl Driver {
         while self.ending.is_none() {
             let wake = self.next_wake();
             let mut timer = pin!(tokio::time::sleep_until(wake));
-            let open_to_clients = self.pipe_backlog.load(Ordering::Relaxed) < PIPE_BACKLOG;
+            let open_to_clients =
+                self.pipe_backlog.load(Ordering::Relaxed) < PIPE_BACKLOG && !self.hub.is_leaving();
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -366,7 +362,8 @@ impl Driver {
                 self.hub.lease_added(now);
             }
             Order::LeaseClosed(delegation, actor, answer) => {
-                self.close_lease(delegation, actor, Some(answer)).await;
+                self.close_lease(delegation, actor).await;
+                answer.send(()).ok();
                 self.end_if_done(now);
             }
             Order::Uploaded { path, real, answer } => {
@@ -394,27 +391,23 @@ impl Driver {
     }
 
     /// The lease is closed already: nothing new is lent. This takes away what
-    /// is under way, and answers when none of it can leave any more.
-    async fn close_lease(
-        &mut self,
-        delegation: DelegationId,
-        actor: Actor,
-        answer: Option<oneshot::Sender<()>>,
-    ) {
+    /// is under way; when it returns, nothing lent by it can leave any more. Once
+    /// is enough: what other windows allow at the same place is not cut again.
+    async fn close_lease(&mut self, delegation: DelegationId, actor: Actor) {
         let Some(bound) = &mut self.bound else {
             return;
         };
         let lease = bound
             .leases
             .find(|lease| (lease.delegation == delegation).then(|| lease.clone()));
-        let Some(lease) = lease else {
+        let Some(lease) = lease.filter(|_| !bound.over.contains(&delegation)) else {
             return;
         };
         bound.record_end(&lease, actor, self.clock.now());
-        let bar = self.listener.bar(lease.scope.clone());
-        self.listener.cut_scope(&lease.scope).await;
         self.fence += 1;
-        self.closing.insert(self.fence, Closing { answer, bar });
+        self.bars
+            .insert(self.fence, self.listener.bar(lease.clone()));
+        self.listener.cut_lease(&lease).await;
         self.hub.drain(delegation, self.fence, self.clock.now());
     }
 
@@ -493,26 +486,11 @@ impl Driver {
                     }
                 }
                 Output::Drained { token, whole: true } => {
-                    if let Some(Closing { answer, bar }) = self.closing.remove(&token) {
-                        drop(bar);
-                        answer.and_then(|answer| answer.send(()).ok());
-                    }
+                    self.bars.remove(&token);
                 }
-                Output::Drained {
-                    token,
-                    whole: false,
-                } => {
-                    // The bar stays: what is under way can reach nothing.
-                    tracing::warn!(
-                        "requests of a closed window did not end; its endpoints stay closed until they do"
-                    );
-                    if let Some(closing) = self.closing.get_mut(&token) {
-                        closing
-                            .answer
-                            .take()
-                            .and_then(|answer| answer.send(()).ok());
-                    }
-                }
+                Output::Drained { whole: false, .. } => tracing::warn!(
+                    "requests of a closed window did not end; its endpoints stay closed until they do"
+                ),
                 Output::Rotated {
                     credential,
                     value,
@@ -611,7 +589,7 @@ impl Driver {
             }
         });
         for delegation in over {
-            self.close_lease(delegation, Actor::Broker, None).await;
+            self.close_lease(delegation, Actor::Broker).await;
         }
         self.end_if_done(now);
     }
@@ -627,7 +605,7 @@ impl Driver {
             });
             if closed == Some(true) {
                 self.tell(|_| Some(SessionEvent::UsedUp(delegation)));
-                self.close_lease(delegation, Actor::Broker, None).await;
+                self.close_lease(delegation, Actor::Broker).await;
                 self.end_if_done(self.clock.now());
                 self.carry();
             }

@@ -3,7 +3,8 @@
 // Options: origin; mode, one of
 //   "read"   opens the change list, looks for the cookie, is stopped
 //            elsewhere (option `elsewhere`), then waits for the line `revoked`
-//            on standard input and reloads the same page
+//            on standard input and reloads the same page, which with the option
+//            `leaves` is expected to have left for the login form by itself
 //   "write"  saves a change (option `summary`) of one ticket (option `ticket`)
 import { chromium } from 'playwright-core';
 import { commandLine, finish, need, step, waitFor } from './report.mjs';
@@ -43,6 +44,8 @@ async function read() {
     return { status: response?.status(), ...(await who()) };
   });
   await waitFor('revoked');
+  // The page leaves by itself; a reload before it has would be cut short by that.
+  if (options.leaves) await step('left', () => page.waitForSelector('form#login-form'));
   await step('after revocation', async () => {
     const response = await page.reload();
     return { status: response?.status(), url: page.url(), ...(await who()) };

@@ -1,9 +1,10 @@
 //! When a window is said to be closed it is: no request that carries what was
 //! lent arrives at the site after the answer, whatever was under way.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use serde_json::json;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
         cdp::{Cdp, Page},
     },
 };
+
+/// Longest wait for a page to go on.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every window lends a pair of its own, so that one session sees many close.
 struct Window {
@@ -132,9 +136,13 @@ impl Busy {
         let path = format!("/x/txt/{mark}");
         // With the last window that lends here, the page is sent anew.
         let mark = format!("fetch('{path}').then(() => 0, () => 0)");
-        while self.site.hits_on(&path).is_empty() {
-            self.page.try_evaluate(&mark).await.ok();
-        }
+        timeout(LIMIT, async {
+            while self.site.hits_on(&path).is_empty() {
+                self.page.try_evaluate(&mark).await.ok();
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("the page reached nothing within {LIMIT:?}"));
         carried(&self.site.hits()[before..], window)
     }
 }

@@ -1,14 +1,24 @@
 //! What becomes of pages and storage when a window closes and the session goes on:
 //! what was shown and kept with the lent session must not outlive it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
 
 use super::{Call, Hub};
 use crate::{
+    broker::lease::Lease,
     cdp::envelope,
-    model::{action::Refusal, action::Rule, id::DelegationId, origin::Origin, time::Now},
+    model::{
+        action::{Refusal, Rule},
+        id::DelegationId,
+        origin::Origin,
+        time::{BootTime, Now},
+    },
 };
 
 /// Origins that are remembered of one window.
@@ -17,32 +27,57 @@ const MOST_ORIGINS: usize = 256;
 /// The event by which clients are told; no browser has it.
 const WINDOW_CLOSED: &str = "Hallpass.windowClosed";
 
-/// Origins that were reached with what a delegation lends.
-#[derive(Debug, Default)]
-pub(super) struct Touched(HashMap<DelegationId, BTreeSet<Origin>>);
+/// How long a page may take to leave before it is closed.
+const LEAVE: Duration = Duration::from_secs(3);
 
-impl Touched {
+/// What is left to do for windows that closed.
+#[derive(Debug, Default)]
+pub(super) struct Endings {
+    /// Origins that were reached with what a delegation lends.
+    touched: HashMap<DelegationId, BTreeSet<Origin>>,
+    leaving: Vec<Leaving>,
+}
+
+/// Pages on their way to the notice.
+#[derive(Debug)]
+struct Leaving {
+    delegation: DelegationId,
+    pages: BTreeSet<Arc<str>>,
+    deadline: BootTime,
+}
+
+impl Endings {
     pub(super) fn note(&mut self, delegation: DelegationId, origin: Origin) {
-        let origins = self.0.entry(delegation).or_default();
+        let origins = self.touched.entry(delegation).or_default();
         if origins.len() < MOST_ORIGINS {
             origins.insert(origin);
         }
     }
+
+    pub(super) fn deadline(&self) -> Option<BootTime> {
+        self.leaving.iter().map(|leaving| leaving.deadline).min()
+    }
 }
 
 impl Hub {
+    /// Whether pages are being replaced by a notice. What clients ask for in the
+    /// meantime would collide with that; it is not taken from them until then.
+    pub fn is_leaving(&self) -> bool {
+        !self.endings.leaving.is_empty()
+    }
+
     /// Replaces pages on the origins of a closed window by a notice, clears what
-    /// those origins keep in the browser, and tells the clients. What another open
-    /// window lends to is left alone.
+    /// those origins keep in the browser, and then tells the clients. What another
+    /// open window lends to is left alone.
     pub(super) fn clean_up(&mut self, delegation: DelegationId, now: Now) {
-        let touched = self.touched.0.remove(&delegation).unwrap_or_default();
+        let touched = self.endings.touched.remove(&delegation).unwrap_or_default();
         let Some(tenant) = &self.tenant else {
             return;
         };
         let over: BTreeSet<Origin> = touched
             .into_iter()
             .filter(|origin| {
-                let lent_still = |lease: &std::sync::Arc<crate::broker::lease::Lease>| {
+                let lent_still = |lease: &Arc<Lease>| {
                     (lease.is_open(now)
                         && !lease.cookies.is_empty()
                         && lease.scope.covers_origin(origin))
@@ -51,13 +86,28 @@ impl Hub {
                 tenant.leases.find(lent_still).is_none()
             })
             .collect();
-        let closed = tenant.leases.find(|lease| {
-            (lease.delegation == delegation)
-                .then(|| lease.closed(now))
-                .flatten()
-        });
         self.clear_storage(&over);
-        self.leave_pages(&over);
+        let pages = self.leave_pages(&over);
+        if pages.is_empty() {
+            self.tell_closed(delegation, now);
+        } else {
+            self.endings.leaving.push(Leaving {
+                delegation,
+                pages,
+                deadline: now.boot.saturating_add(LEAVE),
+            });
+        }
+    }
+
+    /// Tells the clients that a window is closed, and why.
+    pub(super) fn tell_closed(&mut self, delegation: DelegationId, now: Now) {
+        let closed = self.tenant.as_ref().and_then(|tenant| {
+            tenant.leases.find(|lease| {
+                (lease.delegation == delegation)
+                    .then(|| lease.closed(now))
+                    .flatten()
+            })
+        });
         let mut refusal = Refusal::new(Rule::WindowClosed, "further use of it");
         refusal.delegation = Some(delegation);
         refusal.closed = closed;
@@ -69,6 +119,40 @@ impl Hub {
         for client in self.clients.keys().copied().collect::<Vec<_>>() {
             let event = envelope::event(WINDOW_CLOSED, &params, None);
             self.send(client, WINDOW_CLOSED, event, now);
+        }
+    }
+
+    /// A page shows the notice, or is gone.
+    pub(super) fn page_left(&mut self, page: &str, now: Now) {
+        for leaving in &mut self.endings.leaving {
+            leaving.pages.remove(page);
+        }
+        self.tell_left(now);
+    }
+
+    /// Closes pages that do not leave.
+    pub(super) fn leaving_late(&mut self, now: Now) {
+        let mut late = BTreeSet::new();
+        for leaving in &mut self.endings.leaving {
+            if now.boot >= leaving.deadline {
+                late.append(&mut leaving.pages);
+            }
+        }
+        for page in late {
+            let params = json!({"targetId": page});
+            self.ask("Target.closeTarget", params, None, Call::Ignored);
+        }
+        self.tell_left(now);
+    }
+
+    fn tell_left(&mut self, now: Now) {
+        let (left, leaving) = std::mem::take(&mut self.endings.leaving)
+            .into_iter()
+            .partition(|leaving| leaving.pages.is_empty());
+        self.endings.leaving = leaving;
+        let left: Vec<Leaving> = left;
+        for Leaving { delegation, .. } in left {
+            self.tell_closed(delegation, now);
         }
     }
 
@@ -108,24 +192,35 @@ impl Hub {
     }
 
     /// Each is sent where it is already; that request is decided and refused.
-    fn leave_pages(&mut self, over: &BTreeSet<Origin>) {
+    /// Answers the pages that are on their way now; of frames nobody waits.
+    fn leave_pages(&mut self, over: &BTreeSet<Origin>) -> BTreeSet<Arc<str>> {
+        let mut pages = BTreeSet::new();
         let mut leaving = Vec::new();
         for (id, target) in &self.targets {
             let shown = matches!(target.kind.as_str(), "page" | "iframe");
             let origin = target.url.as_ref().and_then(Origin::of);
-            if let (Some(session), Some(url), true, Some(origin)) =
+            let (Some(session), Some(url), true, Some(origin)) =
                 (&target.broker, &target.url, shown, origin)
-            {
-                if over.contains(&origin) {
-                    let mut url = url.clone();
-                    url.set_fragment(None);
-                    let params = json!({"url": url, "frameId": id});
-                    leaving.push((session.clone(), params));
-                }
+            else {
+                continue;
+            };
+            if over.contains(&origin) {
+                let mut url = url.clone();
+                url.set_fragment(None);
+                let params = json!({"url": url, "frameId": id});
+                let waits = target.kind == "page";
+                let call = if waits {
+                    pages.insert(id.clone());
+                    Call::Left(id.clone())
+                } else {
+                    Call::Ignored
+                };
+                leaving.push((session.clone(), params, call));
             }
         }
-        for (session, params) in leaving {
-            self.ask("Page.navigate", params, Some(&session), Call::Ignored);
+        for (session, params, call) in leaving {
+            self.ask("Page.navigate", params, Some(&session), call);
         }
+        pages
     }
 }

@@ -49,7 +49,9 @@ struct Flight {
     lent: Vec<DelegationId>,
     network: Option<String>,
     frame: Option<String>,
-    /// Its page is gone, so its end may never be told.
+    /// Its end may never be told: its page is gone, or it is a socket's handshake,
+    /// which dies with its document. Of both nothing is left once their connections
+    /// are cut and the jar is empty.
     unsure: bool,
 }
 
@@ -102,7 +104,14 @@ impl Hub {
         });
         self.deny_holds(Some(delegation), now);
         self.empty_jar_of(delegation);
-        self.clean_up(delegation, now);
+        let going_on = self
+            .tenant
+            .as_ref()
+            .is_some_and(|tenant| tenant.leases.any_alive(now));
+        if !going_on {
+            // The session ends: nobody would be told later.
+            self.tell_closed(delegation, now);
+        }
         self.ask("Browser.getVersion", json!({}), None, Call::Emptied(token));
     }
 
@@ -229,7 +238,7 @@ impl Hub {
                 lent,
                 network: Some(socket.to_owned()),
                 frame,
-                unsure: false,
+                unsure: true,
             };
             self.flights
                 .carrying
@@ -268,10 +277,7 @@ impl Hub {
         let host = host.to_owned();
         let barred = tenant
             .leases
-            .find(|lease| {
-                (draining(lease.delegation) && lease.scope.covers_endpoint(&host, port))
-                    .then_some(())
-            })
+            .find(|lease| (draining(lease.delegation) && lease.reaches(&host, port)).then_some(()))
             .is_some();
         if barred {
             self.flights.held.push(params.to_owned());
@@ -297,7 +303,7 @@ impl Hub {
     }
 
     fn check_drains(&mut self, now: Now) {
-        let mut told = false;
+        let mut told = Vec::new();
         let mut drains = std::mem::take(&mut self.flights.drains);
         for drain in &mut drains {
             let late = now.boot >= drain.deadline;
@@ -310,7 +316,7 @@ impl Hub {
             let whole = drain.emptied && !self.flights.carries(drain.delegation);
             if whole || late && !drain.told {
                 drain.told = true;
-                told = true;
+                told.push(drain.delegation);
                 let token = drain.token;
                 self.out.push_back(Output::Drained { token, whole });
             }
@@ -318,10 +324,14 @@ impl Hub {
         }
         drains.retain(|drain| drain.deadline != BootTime(0));
         self.flights.drains = drains;
-        if told {
+        if !told.is_empty() {
             for params in std::mem::take(&mut self.flights.held) {
                 self.decide(&params, super::intercept::Stage::Paused, now);
             }
+        }
+        // Not before: what a page reloads with is not to be taken for what is cut.
+        for delegation in told {
+            self.clean_up(delegation, now);
         }
     }
 }

@@ -250,7 +250,7 @@ impl Hub {
         };
         if let Some(origin) = Origin::of(&action.url) {
             for &delegation in &lent {
-                self.touched.note(delegation, origin.clone());
+                self.endings.note(delegation, origin.clone());
             }
         }
         let header = injection.map(|injection| injection.header).or(stripped);

@@ -230,7 +230,7 @@ pub struct Hub {
     causes: site::Causes,
     flights: flights::Flights,
     holds: holds::Holds,
-    touched: ending::Touched,
+    endings: ending::Endings,
     /// Other systems that the session has run into.
     encountered: BTreeSet<Origin>,
     /// URLs of requests under way, one for each redirect.
@@ -332,6 +332,8 @@ enum Call {
     Emptied(u64),
     /// A cookie that the response to this request set is out of the jar.
     Cleared(String),
+    /// This page was sent to the notice.
+    Left(Arc<str>),
     /// `Target.attachToTarget` for a client.
     Attach(attach::Attach),
     /// `Target.createTarget` for a client.
@@ -389,7 +391,7 @@ impl Hub {
             causes: site::Causes::default(),
             flights: flights::Flights::default(),
             holds: holds::Holds::default(),
-            touched: ending::Touched::default(),
+            endings: ending::Endings::default(),
             encountered: BTreeSet::new(),
             hops: HashMap::new(),
             uploads: HashMap::new(),

@@ -182,8 +182,13 @@ impl Hub {
     /// When [`Hub::handle_timeout`] is due next, on the boot clock.
     pub fn deadline(&self) -> Option<BootTime> {
         let (causes, flights) = (self.causes.deadline(), self.flights.deadline());
-        let holds = self.holds_deadline();
-        causes.into_iter().chain(flights).chain(holds).min()
+        let (holds, endings) = (self.holds_deadline(), self.endings.deadline());
+        causes
+            .into_iter()
+            .chain(flights)
+            .chain(holds)
+            .chain(endings)
+            .min()
     }
 
     /// Decides what has waited long enough.
@@ -193,6 +198,7 @@ impl Hub {
         }
         self.flights_late(now);
         self.holds_late(now);
+        self.leaving_late(now);
     }
 
     /// Who caused a request, where that is known already.

@@ -212,6 +212,7 @@ impl Hub {
     fn target_gone(&mut self, event: &str, id: &str, params: &Value, now: Now) {
         let crashed = event == "Target.targetCrashed";
         self.lost(id);
+        self.page_left(id, now);
         self.hold_given_up(None, Some(id), now);
         let target = if crashed {
             None

@@ -43,8 +43,8 @@ async fn a_closed_lease_cuts_its_tunnels_and_no_others() {
         soon(session.listener.cut(|end| end.to.port == one.port())).await,
         0
     );
-    let covering = serde_json::from_value(scope(&two)).unwrap();
-    assert_eq!(soon(session.listener.cut_scope(&covering)).await, 1);
+    let covering = lease(scope(&two), HOUR);
+    assert_eq!(soon(session.listener.cut_lease(&covering)).await, 1);
     assert_eq!(rest(&mut second.socket).await, b"");
 }
 
@@ -57,7 +57,7 @@ async fn nothing_new_passes_a_bar_though_a_lease_permits_it() {
     let session = Session::over(&egress, leases).await;
     let to = barred.address.to_string();
 
-    let closing = || serde_json::from_value(scope(&barred)).unwrap();
+    let closing = || lease(scope(&barred), HOUR);
     let (first, second) = (
         session.listener.bar(closing()),
         session.listener.bar(closing()),
