@@ -10,6 +10,7 @@ use std::sync::{
 
 use url::{Host, Url};
 
+use super::quota::Quota;
 use crate::model::{
     cookie::CookieAttributes,
     delegation::{CloseReason, Delivery, LiveWindow},
@@ -51,6 +52,8 @@ pub struct Lease {
     pub cookies: Vec<Arc<LentCookie>>,
     closed: OnceLock<CloseReason>,
     usage: Arc<Usage>,
+    /// What its agent may use over all.
+    pub quota: Arc<Quota>,
 }
 
 /// What counts against a delegation's budget: one for all leases of it, whatever
@@ -152,13 +155,19 @@ impl Lease {
             cookies,
             closed: OnceLock::new(),
             usage: Arc::default(),
+            quota: Arc::default(),
         }
     }
 
-    /// The same, counting where other leases of the delegation count.
+    /// The same, counting where other leases of the delegation count, and where
+    /// all of its agent do.
     #[must_use]
-    pub fn counting_in(self, usage: Arc<Usage>) -> Self {
-        Self { usage, ..self }
+    pub fn counting_in(self, usage: Arc<Usage>, quota: Arc<Quota>) -> Self {
+        Self {
+            usage,
+            quota,
+            ..self
+        }
     }
 
     /// Whether it may be used now.

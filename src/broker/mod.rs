@@ -4,4 +4,5 @@
 mod cookie_date;
 pub mod injection;
 pub mod lease;
+pub mod quota;
 pub mod rotation;

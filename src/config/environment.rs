@@ -104,6 +104,19 @@ pub const VARIABLES: &[Variable] = &[
         one(&mut c.agent.windows, t)
     }),
     variable(
+        "HALLPASS_AGENT_REQUESTS_PER_HOUR",
+        "agent.requests_per_hour",
+        |c, t| one(&mut c.agent.requests_per_hour, t),
+    ),
+    variable(
+        "HALLPASS_AGENT_BYTES_PER_HOUR",
+        "agent.bytes_per_hour",
+        |c, t| one(&mut c.agent.bytes_per_hour, t),
+    ),
+    variable("HALLPASS_AGENT_HOLDS", "agent.holds", |c, t| {
+        one(&mut c.agent.holds, t)
+    }),
+    variable(
         "HALLPASS_TRACE_SEGMENT_BYTES",
         "trace.segment_bytes",
         |c, t| one(&mut c.trace.segment_bytes, t),

@@ -104,6 +104,9 @@ pub(super) struct HoldSection {
 pub(super) struct AgentSection {
     pub(super) sessions: Option<u32>,
     pub(super) windows: Option<u32>,
+    pub(super) requests_per_hour: Option<u64>,
+    pub(super) bytes_per_hour: Option<u64>,
+    pub(super) holds: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

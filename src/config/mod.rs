@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Read},
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +19,7 @@ pub use environment::{ELSEWHERE, VARIABLES, Variable};
 pub use span::{Span, SpanError};
 use url::Url;
 
-use crate::policy::classify::SiteRule;
+use crate::{broker::quota::QuotaLimits, policy::classify::SiteRule};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +183,24 @@ pub struct AgentConfig {
     pub sessions: u32,
     /// Delegations that are approved and not over.
     pub windows: u32,
+    /// Requests with a window within an hour; 0 for no limit.
+    pub requests_per_hour: u64,
+    /// Bytes either way within an hour; 0 for no limit.
+    pub bytes_per_hour: u64,
+    /// Requests that wait for a person; 0 for no limit.
+    pub holds: u32,
+}
+
+impl AgentConfig {
+    /// What leases are limited by.
+    #[must_use]
+    pub fn quota(&self) -> QuotaLimits {
+        QuotaLimits {
+            requests: NonZeroU64::new(self.requests_per_hour),
+            bytes: NonZeroU64::new(self.bytes_per_hour),
+            holds: (self.holds > 0).then_some(self.holds as usize),
+        }
+    }
 }
 
 /// Traces.
@@ -361,6 +380,9 @@ impl Config {
             agent: AgentConfig {
                 sessions: 16,
                 windows: 64,
+                requests_per_hour: 200_000,
+                bytes_per_hour: 64 << 30,
+                holds: 128,
             },
             trace: TraceConfig {
                 segment_bytes: 64 << 20,
@@ -427,6 +449,15 @@ impl Config {
             agent: AgentConfig {
                 sessions: read.agent.sessions.unwrap_or(default.agent.sessions),
                 windows: read.agent.windows.unwrap_or(default.agent.windows),
+                requests_per_hour: read
+                    .agent
+                    .requests_per_hour
+                    .unwrap_or(default.agent.requests_per_hour),
+                bytes_per_hour: read
+                    .agent
+                    .bytes_per_hour
+                    .unwrap_or(default.agent.bytes_per_hour),
+                holds: read.agent.holds.unwrap_or(default.agent.holds),
             },
             trace: TraceConfig {
                 segment_bytes: read

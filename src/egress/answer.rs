@@ -37,6 +37,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
         Rule::Malformed => StatusCode::BAD_REQUEST,
         Rule::NameUnresolved => StatusCode::BAD_GATEWAY,
         Rule::LimitReached => StatusCode::SERVICE_UNAVAILABLE,
+        Rule::AgentLimit => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::FORBIDDEN,
     };
     problem(

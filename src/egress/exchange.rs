@@ -151,6 +151,12 @@ impl Exchange {
                 self.gate.record.used_up(lease.delegation);
             }
         }
+        // All are the same agent's.
+        if let Some(lease) = self.leases.first() {
+            if !lease.quota.moved(bytes as u64, self.gate.clock.now()) {
+                self.cut();
+            }
+        }
     }
 
     /// Bytes moved so far, both ways.

@@ -127,6 +127,11 @@ impl Registry {
             Some(scheme) => decide_connect_as(scheme, &to, &gate.leases, &gate.authority, now),
             None => decide_connect(&to, &gate.leases, &gate.authority, now),
         }?;
+        let has_bytes = |lease: &Arc<Lease>| Some(lease.quota.has_bytes(now));
+        if gate.leases.find(has_bytes) == Some(false) {
+            let what = format!("a connection to {}:{}", to.host, to.port);
+            return Err(Refusal::new(Rule::AgentLimit, what));
+        }
         let id = state.next;
         state.next += 1;
         let endpoint = Endpoint {

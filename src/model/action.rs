@@ -110,6 +110,8 @@ pub enum Rule {
     ServerNameMismatch,
     /// Too many connections at once.
     LimitReached,
+    /// The agent has used what it may within an hour.
+    AgentLimit,
     /// The record could not be made, so nothing may happen.
     RecordUnavailable,
     /// The request was not understood.
@@ -191,6 +193,7 @@ impl fmt::Display for Rule {
             Self::NameUnresolved => "name-unresolved",
             Self::ServerNameMismatch => "server-name-mismatch",
             Self::LimitReached => "limit-reached",
+            Self::AgentLimit => "agent-limit",
             Self::RecordUnavailable => "record-unavailable",
             Self::Malformed => "malformed",
         })
@@ -250,7 +253,9 @@ impl Refusal {
             Rule::Held => "it waits for a person's answer",
             Rule::HoldDenied => "a person said no",
             Rule::HoldExpired => "nobody answered for it in time",
-            Rule::TooManyHolds => "too much waits for a person's answer in this session already",
+            Rule::TooManyHolds => {
+                "too much of this session or agent waits for a person's answer already"
+            }
             Rule::BudgetUsedUp => "the delegation's budget of requests is used up",
             Rule::SchemeRefused => "only http and https addresses can be in scope",
             Rule::WindowClosed => "the delegation that covered it is over",
@@ -263,6 +268,9 @@ impl Refusal {
                 "the connection was allowed for one host, but its TLS greeting names another or none"
             }
             Rule::LimitReached => "the session has too many connections open or opening",
+            Rule::AgentLimit => {
+                "the agent has used as many requests or bytes as it may within an hour, over all its sessions"
+            }
             Rule::RecordUnavailable => "the step could not be put on record, so it may not happen",
             Rule::Malformed => "the request could not be understood",
         }
@@ -305,6 +313,9 @@ impl Refusal {
             Rule::NameUnresolved => "check the spelling of the host name",
             Rule::ServerNameMismatch => "connect to the host that is meant, by its own name",
             Rule::LimitReached => "close some pages or wait for others to load, then try again",
+            Rule::AgentLimit => {
+                "go on more slowly: what was used is given back evenly over the hour; the operator sets the limits (`agent.requests_per_hour`, `agent.bytes_per_hour`)"
+            }
             Rule::RecordUnavailable => "tell the operator: the trace store does not accept records",
         }
     }

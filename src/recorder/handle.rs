@@ -106,6 +106,31 @@ impl Recorder {
         Ok(ticket)
     }
 
+    /// Whether half of what may wait to be written does. Whoever can hold back what
+    /// makes records should, until there is [`room`](Self::room): when the rest is
+    /// used up too, records are refused and what they tell of cannot happen.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let Settings {
+            queue_records,
+            queue_bytes,
+            ..
+        } = self.shared.settings;
+        let queue = lock(&self.shared.queue);
+        queue.records.len() > queue_records / 2 || queue.bytes > queue_bytes / 2
+    }
+
+    /// Returns once the writer has caught up, or will write no more.
+    pub async fn room(&self) {
+        let mut progress = self.shared.progress.subscribe();
+        self.shared.inbox.hurry();
+        while self.is_behind() && progress.borrow_and_update().failure.is_none() {
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Returns once that record, and all before it, are on disk.
     ///
     /// # Errors

@@ -285,14 +285,19 @@ async fn a_full_queue_refuses_and_takes_nothing() {
         let dir = TempDir::new().unwrap();
         let recorders = Recorders::new(dir.path().to_owned(), settings).unwrap();
         let recorder = recorders.create(trace(1), key()).unwrap();
-        for n in 1..=3 {
+        recorder.record(samples::navigation(1)).unwrap();
+        assert!(!recorder.is_behind());
+        for n in 2..=3 {
             recorder.record(samples::navigation(n)).unwrap();
         }
+        assert!(recorder.is_behind());
         let refused = recorder.record(samples::end());
         assert_eq!(refused, Err(RecordError::Backlog));
         let no_such = recorder.durable(4).await;
         assert_eq!(no_such, Err(RecordError::NoSuchRecord(4)));
         // Waiting for one brings the writer out of its long window.
+        recorder.room().await;
+        assert!(!recorder.is_behind());
         recorder.durable(3).await.unwrap();
         assert_eq!(recorder.record_durably(samples::end()).await, Ok(4));
     }

@@ -8,10 +8,13 @@ use std::{
 
 use super::{Answer, CallError, Service, ask, credentials::label};
 use crate::{
-    broker::lease::{Lease, LentCookie, Usage},
+    broker::{
+        lease::{Lease, LentCookie, Usage},
+        quota::{Quota, QuotaLimits},
+    },
     model::{
         delegation::{CloseReason, Delegation, Delivery, State},
-        id::{CredentialId, DelegationId, PersonId},
+        id::{AgentId, CredentialId, DelegationId, PersonId},
         scope::Scope,
         secret::Secret,
         time::Timestamp,
@@ -29,11 +32,20 @@ pub(super) struct Lending {
     closed: Mutex<HashMap<DelegationId, CloseReason>>,
     // Outlives leases and sessions: a second session has no second budget.
     usage: Mutex<HashMap<DelegationId, Arc<Usage>>>,
+    limits: QuotaLimits,
+    quotas: Mutex<HashMap<AgentId, Arc<Quota>>>,
 }
 
 // === impl Lending ===
 
 impl Lending {
+    pub(super) fn new(limits: QuotaLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// Marks a delegation as closed; the first reason stays and is answered.
     pub(super) fn close(&self, id: DelegationId, reason: CloseReason) -> CloseReason {
         lock(&self.usage).remove(&id);
@@ -48,6 +60,12 @@ impl Lending {
     /// Where all leases of a delegation count.
     fn usage(&self, id: DelegationId) -> Arc<Usage> {
         lock(&self.usage).entry(id).or_default().clone()
+    }
+
+    /// Where all leases of an agent count.
+    fn quota(&self, id: AgentId) -> Arc<Quota> {
+        let new = || Arc::new(Quota::new(self.limits));
+        lock(&self.quotas).entry(id).or_insert_with(new).clone()
     }
 
     /// Gives every lease of the credential the new value.
@@ -124,7 +142,10 @@ impl Service {
             live,
             cookies,
         );
-        Ok(Arc::new(lease.counting_in(self.lending.usage(id))))
+        Ok(Arc::new(lease.counting_in(
+            self.lending.usage(id),
+            self.lending.quota(delegation.agent),
+        )))
     }
 
     /// Refuses a credential that the lender does not have, or that no origin of

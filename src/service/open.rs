@@ -128,6 +128,7 @@ impl Service {
         let operator_token = operator_token(&dir)?;
         let operator = operator(&store, (time.now)().wall).await?;
         let ledger = Ledger::open(dir.path(), config.trace.segment_bytes, vault.clone())?;
+        let lending = Lending::new(config.agent.quota());
         let service = Self {
             config,
             _dir: dir,
@@ -135,7 +136,7 @@ impl Service {
             vault,
             ledger,
             sessions,
-            lending: Lending::default(),
+            lending,
             locks: Locks::default(),
             operator,
             operator_token: operator_token.hash(),

@@ -281,6 +281,16 @@ impl Driver {
         while self.ending.is_none() {
             let wake = self.next_wake();
             let mut timer = pin!(tokio::time::sleep_until(wake));
+            // What makes records waits for the writer; orders do not.
+            let recorder = self.bound.as_ref().map(|bound| bound.recorder.clone());
+            let behind = recorder.filter(Recorder::is_behind);
+            let writes = behind.is_none();
+            let room = async {
+                match &behind {
+                    Some(recorder) => recorder.room().await,
+                    None => std::future::pending().await,
+                }
+            };
             let open_to_clients =
                 self.pipe_backlog.load(Ordering::Relaxed) < PIPE_BACKLOG && !self.hub.is_leaving();
             tokio::select! {
@@ -297,7 +307,8 @@ impl Driver {
                     let now = self.clock.now();
                     self.hub.handle_durable(&paused, ok, now);
                 }
-                message = reader.next() => match message {
+                () = room => {}
+                message = reader.next(), if writes => match message {
                     Ok(Some(message)) => {
                         let now = self.clock.now();
                         self.hub.handle_browser(&message, now);
@@ -308,7 +319,7 @@ impl Driver {
                         self.ending = Some("its browser's pipe broke".into());
                     }
                 },
-                Some(message) = clients.recv(), if open_to_clients => self.client(message),
+                Some(message) = clients.recv(), if writes && open_to_clients => self.client(message),
                 () = &mut timer => self.tick().await,
             }
             self.carry();

@@ -97,7 +97,11 @@ impl Cdp {
         timeout(LIMIT, self.answer(session, method, params))
             .await
             .unwrap_or_else(|_| panic!("no answer to {method} within {LIMIT:?}"))
-            .unwrap_or_else(|| panic!("the connection ended before the answer to {method}"))
+            .unwrap_or_else(|| {
+                let closed = self.0.inbox.closed.lock().unwrap();
+                let why = closed.as_deref().unwrap_or("nothing was said");
+                panic!("the connection ended before the answer to {method}: {why}")
+            })
     }
 
     /// The same, for as long as it takes; `None` where the connection ends first.

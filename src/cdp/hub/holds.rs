@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{Hub, Output, intercept::Stage, intercept::network_id};
 use crate::{
+    broker::quota::HoldPlace,
     cdp::paused::Paused,
     model::{
         action::{Class, Refusal, RequestAction, Rule},
@@ -66,6 +67,8 @@ struct Open {
     waiting: Option<Waiting>,
     deadline: BootTime,
     bytes: usize,
+    /// Among those of the agent's that may wait.
+    _place: HoldPlace,
 }
 
 #[derive(Debug)]
@@ -195,12 +198,17 @@ impl Hub {
             return false;
         }
         let bytes: usize = self.holds.open.values().map(|open| open.bytes).sum();
-        if self.holds.open.len() >= limits.most || bytes + params.len() > MOST_BYTES {
+        let place = self.tenant.as_ref().and_then(|tenant| {
+            let leases = &tenant.leases;
+            leases.find(|lease| Some(lease.quota.hold()))?
+        });
+        let full = self.holds.open.len() >= limits.most || bytes + params.len() > MOST_BYTES;
+        let Some(place) = place.filter(|_| !full) else {
             let mut refusal = Refusal::new(Rule::TooManyHolds, action.summary());
             refusal.delegation = Some(held.delegation);
             self.deny(paused, action, refusal, now);
             return false;
-        }
+        };
         let Some(shown) = self.describe(paused, action, &held, now) else {
             self.block(paused);
             return false;
@@ -235,6 +243,7 @@ impl Hub {
                 waiting: Some(waiting),
                 deadline: now.boot.saturating_add(limits.deadline),
                 bytes: params.len(),
+                _place: place,
             },
         );
         self.out.push_back(Output::Held(Box::new(shown)));

@@ -172,8 +172,8 @@ impl Hub {
         let request = network_id(paused);
         let recorded = matches!(stage, Stage::Recorded | Stage::AnsweredAndRecorded);
         if !recorded {
-            if !self.spend(permit, action) {
-                let mut refusal = Refusal::new(Rule::BudgetUsedUp, action.summary());
+            if let Err(rule) = self.spend(permit, action, now) {
+                let mut refusal = Refusal::new(rule, action.summary());
                 refusal.delegation = Some(permit.delegation());
                 self.deny(paused, action, refusal, now);
                 return;
@@ -257,13 +257,17 @@ impl Hub {
         self.proceed(paused, header.as_ref().map(Secret::expose), lent);
     }
 
-    /// Takes one request from the budgets of what it is lent by; what is used up is
-    /// closed.
-    fn spend(&mut self, permit: &Permit, action: &RequestAction) -> bool {
+    /// Takes one request from what the agent may use, and from the budgets of what
+    /// it is lent by; a budget that is used up closes its window.
+    fn spend(&mut self, permit: &Permit, action: &RequestAction, now: Now) -> Result<(), Rule> {
         let writes = permit.class() != Class::Read || !is_safe_method(&action.method);
         let Some(tenant) = &self.tenant else {
-            return false;
+            return Err(Rule::SessionEnded);
         };
+        let quota = tenant.leases.find(|lease| Some(lease.quota.clone()));
+        if quota.is_some_and(|quota| quota.take_request(now).is_err()) {
+            return Err(Rule::AgentLimit);
+        }
         let mut used_up = None;
         tenant.leases.each(|lease| {
             let concerned = lease.delegation == permit.delegation()
@@ -276,10 +280,10 @@ impl Hub {
             }
         });
         let Some(delegation) = used_up else {
-            return true;
+            return Ok(());
         };
         self.out.push_back(Output::UsedUp(delegation));
-        false
+        Err(Rule::BudgetUsedUp)
     }
 
     pub(super) fn deny(
