@@ -25,5 +25,7 @@ mod ends;
 mod holds;
 #[path = "deciding/policies.rs"]
 mod policies;
+#[path = "deciding/shares.rs"]
+mod shares;
 #[path = "lending/stage.rs"]
 mod stage;

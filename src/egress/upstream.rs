@@ -52,6 +52,11 @@ impl AsyncRead for Metered {
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         self.exchange
             .count_received(buffer.filled().len().saturating_sub(before));
+        if self.exchange.was_cut() {
+            // What goes beyond a budget is not passed on, if it is the last piece too.
+            buffer.set_filled(before);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -157,6 +157,15 @@ impl Recorder {
         }
     }
 
+    /// Returns once all that was taken so far is on disk.
+    ///
+    /// # Errors
+    /// The trace failed before.
+    pub async fn flush(&self) -> Result<(), RecordError> {
+        let last = lock(&self.shared.queue).last;
+        self.durable(last).await
+    }
+
     /// Takes a record and returns its number once it is on disk.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ impl Service {
             person(caller)?;
             let trace = self.trace_known(id).await?;
             self.registry(caller, "trace-read", &id, "").await?;
+            let trace = self.flushed(trace).await;
             self.ledger.records(&trace).await
         })
         .await
@@ -44,6 +45,7 @@ impl Service {
             person(caller)?;
             let trace = self.trace_known(id).await?;
             self.registry(caller, "trace-verified", &id, "").await?;
+            let trace = self.flushed(trace).await;
             self.ledger.verify(&trace).await
         })
         .await
@@ -54,6 +56,14 @@ impl Service {
         found
             .map(|trace| self.current(trace))
             .ok_or_else(|| CallError::not_found("trace", &id))
+    }
+
+    // Who reads sees what was done before, also of a session that goes on.
+    async fn flushed(&self, trace: StoredTrace) -> StoredTrace {
+        if let Some(session) = trace.session {
+            self.sessions.flush(session).await;
+        }
+        self.current(trace)
     }
 
     // The head in memory is further than the stored one between two rounds of

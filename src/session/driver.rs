@@ -284,7 +284,7 @@ impl Driver {
             // What makes records waits for the writer; orders do not.
             let recorder = self.bound.as_ref().map(|bound| bound.recorder.clone());
             let behind = recorder.filter(Recorder::is_behind);
-            let writes = behind.is_none();
+            let keeps_up = behind.is_none();
             let room = async {
                 match &behind {
                     Some(recorder) => recorder.room().await,
@@ -308,7 +308,7 @@ impl Driver {
                     self.hub.handle_durable(&paused, ok, now);
                 }
                 () = room => {}
-                message = reader.next(), if writes => match message {
+                message = reader.next(), if keeps_up => match message {
                     Ok(Some(message)) => {
                         let now = self.clock.now();
                         self.hub.handle_browser(&message, now);
@@ -319,7 +319,7 @@ impl Driver {
                         self.ending = Some("its browser's pipe broke".into());
                     }
                 },
-                Some(message) = clients.recv(), if writes && open_to_clients => self.client(message),
+                Some(message) = clients.recv(), if keeps_up && open_to_clients => self.client(message),
                 () = &mut timer => self.tick().await,
             }
             self.carry();

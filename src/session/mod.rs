@@ -395,6 +395,14 @@ impl Sessions {
         Ok(true)
     }
 
+    /// Returns once all that a running session has recorded so far can be read.
+    pub async fn flush(&self, session: SessionId) {
+        if let Some(running) = self.get(session) {
+            // A trace that fails ends its session; what is on disk can be read.
+            running.recorder.flush().await.ok();
+        }
+    }
+
     /// What waits for people in all of them.
     pub const fn holds(&self) -> &Arc<Board> {
         &self.board

@@ -237,10 +237,9 @@ async fn what_waited_when_the_broker_died_is_denied_on_record() {
     let list = operator.get("/v1/holds").await;
     assert_eq!(list["holds"], json!([]));
     let traces = operator.get("/v1/traces").await;
-    let own = traces["traces"].as_array().unwrap().iter();
-    let own = own
-        .filter(|trace| trace["kind"] == "broker")
-        .max_by_key(|trace| trace["id"].to_string());
+    // The newest comes first.
+    let mut all = traces["traces"].as_array().unwrap().iter();
+    let own = all.find(|trace| trace["kind"] == "broker");
     let path = format!(
         "/v1/traces/{}/records",
         own.unwrap()["id"].as_str().unwrap()

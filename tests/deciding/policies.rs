@@ -78,15 +78,15 @@ async fn a_new_bundle_decides_in_running_sessions_and_a_broken_one_does_not() {
 
     // Both are on record, and a broker does not start with a faulty one.
     let traces = desk.lender.operator.get("/v1/traces").await;
-    let own = traces["traces"].as_array().unwrap().iter();
-    let own = own
-        .filter(|trace| trace["kind"] == "broker")
-        .max_by_key(|trace| trace["id"].to_string());
-    let path = format!(
-        "/v1/traces/{}/records",
-        own.unwrap()["id"].as_str().unwrap()
-    );
-    let records = desk.lender.operator.get_text(&path).await;
+    let mut records = String::new();
+    for trace in traces["traces"].as_array().unwrap() {
+        let path = format!("/v1/traces/{}/records", trace["id"].as_str().unwrap());
+        let text = desk.lender.operator.get_text(&path).await;
+        // An earlier broker in the same folder has one too.
+        if trace["kind"] == "broker" && text.contains("policies-refused") {
+            records = text;
+        }
+    }
     assert_eq!(records.matches("policies-loaded").count(), 2, "{records}");
     assert_eq!(records.matches("policies-refused").count(), 1, "{records}");
     let doctor = broker.cli(&["serve"]);
@@ -219,12 +219,12 @@ when { resource.port == 1 };
             event["method"] == "Browser.downloadProgress" && event["params"]["state"] == "canceled"
         })
         .await;
-    let refused = desk.told("command").await.into_iter().any(|event| {
+    let is_refused = |event: &Value| {
         event["verdict"] == "refuse"
             && event["detail"]
                 .as_str()
                 .unwrap()
                 .contains("files stay at the desk")
-    });
-    assert!(refused);
+    };
+    assert!(desk.told("command").await.iter().any(is_refused));
 }
