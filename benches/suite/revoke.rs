@@ -47,7 +47,7 @@ fn run(scale: Scale) -> Vec<Samples> {
         let seen = Seen::default();
         let site = site(&seen).await;
         let config = format!(
-            "[cell]\nwarm = 0\n[session]\nmax = {sessions}\n[agent]\nsessions = {sessions}\nwindows = 100000\n"
+            "[cell]\nwarm = 0\n[session]\nmax = {sessions}\n[agent]\nsessions = {sessions}\nwindows = 100000\nrequests_per_hour = 0\n"
         );
         let broker = Hallpass::start(&config).await;
         let mut workers = Vec::new();
