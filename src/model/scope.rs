@@ -46,12 +46,27 @@ pub struct Scope {
     /// Private or special address ranges that names in this scope may resolve to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNet>,
+    /// What becomes of hosts that pages load from or connect to and that are not named.
+    #[serde(default, skip_serializing_if = "Unknown::is_refuse")]
+    pub unknown: Unknown,
     /// What becomes of requests that do more than read, where something is lent.
     #[serde(default, skip_serializing_if = "Writes::is_hold")]
     pub writes: Writes,
     /// How much may be used before the window closes.
     #[serde(default, skip_serializing_if = "Budget::is_endless")]
     pub budget: Budget,
+}
+
+/// What becomes of hosts that pages load from or connect to and that are not named.
+/// They are not reached either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unknown {
+    /// Nothing more.
+    #[default]
+    Refuse,
+    /// They are gathered, and become an authorization request.
+    Propose,
 }
 
 /// What becomes of requests that do more than read.
@@ -131,6 +146,7 @@ impl Scope {
             load: Vec::new(),
             connect: Vec::new(),
             addresses: Vec::new(),
+            unknown: Unknown::Refuse,
             writes: Writes::Hold,
             budget: Budget::default(),
         }
@@ -141,7 +157,7 @@ impl Scope {
     /// # Errors
     /// No origin, no path or no method is named.
     pub const fn validate(&self) -> Result<(), ScopeError> {
-        if self.origins.is_empty() {
+        if self.origins.is_empty() && self.load.is_empty() && self.connect.is_empty() {
             return Err(ScopeError::NoOrigin);
         }
         if self.paths.is_empty() {
@@ -151,6 +167,12 @@ impl Scope {
             return Err(ScopeError::NoMethod);
         }
         Ok(())
+    }
+
+    /// Whether hosts that pages need and that it does not name are proposed.
+    #[must_use]
+    pub const fn proposes(&self) -> bool {
+        matches!(self.unknown, Unknown::Propose)
     }
 
     /// Whether the origin is one that pages may go to.
@@ -241,6 +263,9 @@ impl Scope {
         if self.writes == Writes::Hold && granted.writes == Writes::Allow {
             return wider(&"writes: allow");
         }
+        if granted.proposes() && !self.proposes() {
+            return wider(&"unknown: propose");
+        }
         self.budget.check_narrowed(&granted.budget)?;
         granted.validate()
     }
@@ -250,7 +275,16 @@ impl Scope {
     }
 }
 
-// === impl Writes, Budget ===
+// === impl Unknown, Writes, Budget ===
+
+impl Unknown {
+    /// Whether it is the default.
+    // By reference, as serde asks.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_refuse(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
 
 impl Writes {
     /// Whether it is the default.

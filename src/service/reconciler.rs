@@ -167,6 +167,9 @@ impl Service {
             Some(SessionEvent::SecondSystem { session, encounter }) => {
                 self.ask_for_second_system(session, &encounter).await
             }
+            Some(SessionEvent::Proposed { session, proposal }) => {
+                self.propose(session, *proposal).await
+            }
             Some(SessionEvent::UsedUp(delegation)) => {
                 self.close(Actor::Broker, delegation, CloseReason::Exhausted)
                     .await

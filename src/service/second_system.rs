@@ -1,10 +1,13 @@
-//! A second system that an agent ran into becomes an authorization request of its
-//! own, bound to the session: a person grants it, narrows it, or does not.
+//! A second system that an agent ran into, and hosts that its pages need, become
+//! authorization requests of their own, bound to the session: a person grants them,
+//! narrows them, or does not.
+
+use std::collections::BTreeSet;
 
 use super::{Answer, CallError, Caller, NewDelegation, Service, WindowAsk};
 use crate::{
-    model::{id::SessionId, scope::Scope},
-    session::Encounter,
+    model::{id::SessionId, origin::Origin, scope::Scope},
+    session::{Encounter, Proposal},
     store::SessionStatus,
 };
 
@@ -16,6 +19,44 @@ impl Service {
         session: SessionId,
         encounter: &Encounter,
     ) -> Answer<()> {
+        let from = encounter.page.as_deref().unwrap_or("the agent itself");
+        let by = encounter.cause.as_deref().unwrap_or("the page");
+        let purpose = format!(
+            "second system: {from} led to {} (by {by}) in {session}",
+            encounter.url
+        );
+        let scope = Scope::reading(vec![encounter.origin.clone().into()]);
+        self.ask_bound(session, &purpose, scope).await
+    }
+
+    /// Asks for hosts that pages need, so that a person need not know them by heart.
+    pub(super) async fn propose(&self, session: SessionId, proposal: Proposal) -> Answer<()> {
+        let named = |origins: &BTreeSet<Origin>| {
+            let texts: Vec<String> = origins.iter().map(ToString::to_string).collect();
+            texts.join(", ")
+        };
+        let mut wants = Vec::new();
+        if !proposal.load.is_empty() {
+            wants.push(format!("load from {}", named(&proposal.load)));
+        }
+        if !proposal.connect.is_empty() {
+            wants.push(format!("connect to {}", named(&proposal.connect)));
+        }
+        let purpose = format!(
+            "proposed: pages of {} {} in {session}",
+            named(&proposal.pages),
+            wants.join(", and ")
+        );
+        let scope = Scope {
+            load: proposal.load.into_iter().map(Into::into).collect(),
+            connect: proposal.connect.into_iter().map(Into::into).collect(),
+            ..Scope::reading(Vec::new())
+        };
+        self.ask_bound(session, &purpose, scope).await
+    }
+
+    /// An authorization request in the agent's name, bound to its session.
+    async fn ask_bound(&self, session: SessionId, purpose: &str, scope: Scope) -> Answer<()> {
         let Some(known) = self.store.session_get(session).await? else {
             return Ok(());
         };
@@ -23,18 +64,12 @@ impl Service {
             return Ok(());
         }
         let agent = Caller::Agent { id: known.agent };
-        let from = encounter.page.as_deref().unwrap_or("the agent itself");
-        let by = encounter.cause.as_deref().unwrap_or("the page");
-        let purpose = format!(
-            "second system: {from} led to {} (by {by}) in {session}",
-            encounter.url
-        );
         let new = NewDelegation {
             agent: None,
             lender: None,
             purpose: purpose.chars().take(500).collect(),
             cookies: Vec::new(),
-            scope: Scope::reading(vec![encounter.origin.clone().into()]),
+            scope,
             window: WindowAsk::default(),
         };
         let asked = match self.delegation_request(agent, new).await {

@@ -532,6 +532,10 @@ impl Driver {
                     let session = bound.session;
                     Some(SessionEvent::SecondSystem { session, encounter })
                 }),
+                Output::Proposed(proposal) => self.tell(|bound| {
+                    let session = bound.session;
+                    Some(SessionEvent::Proposed { session, proposal })
+                }),
                 Output::UsedUp(delegation) => self.used_up.push(delegation),
                 Output::End { reason } => {
                     self.ending.get_or_insert(reason);

@@ -39,7 +39,9 @@ pub use self::{
     files::{FileError, UPLOAD_LIMIT, Upload},
     pool::{CellSettings, PoolError},
 };
-pub use crate::cdp::hub::{AnswerError, Download, DownloadState, Encounter, HoldLimits, Most};
+pub use crate::cdp::hub::{
+    AnswerError, Download, DownloadState, Encounter, HoldLimits, Most, Proposal,
+};
 #[cfg(test)]
 use crate::egress::{self, Egress, Resolver};
 use crate::{
@@ -128,6 +130,13 @@ pub enum SessionEvent {
         session: SessionId,
         /// Where, and what led there.
         encounter: Box<Encounter>,
+    },
+    /// Pages need hosts that no window names.
+    Proposed {
+        /// In which session.
+        session: SessionId,
+        /// Which, and for what.
+        proposal: Box<Proposal>,
     },
     /// A budget is used up; the window is closed in its session.
     UsedUp(DelegationId),

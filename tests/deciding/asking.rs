@@ -125,6 +125,23 @@ async fn what_an_agent_rewrites_is_decided_as_rewritten_and_is_its_own_doing() {
     assert!(untouched.is_some());
 }
 
+/// The one request that waits for a person, once it is bound to the desk's session.
+async fn proposed(desk: &Desk) -> Value {
+    let operator = &desk.lender.operator;
+    let path = format!("/v1/sessions/{}", desk.session.id);
+    loop {
+        let list = operator.get("/v1/delegations?status=requested").await;
+        let list = list["delegations"].as_array().unwrap().clone();
+        assert!(list.len() < 2, "{list:#?}");
+        let session = operator.get(&path).await;
+        let bound = session["delegations"].as_array().unwrap().clone();
+        if let Some(asked) = list.into_iter().find(|asked| bound.contains(&asked["id"])) {
+            return asked;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_system_becomes_a_question_to_a_person() {
     let broker = Broker::start("");
@@ -148,15 +165,7 @@ async fn a_second_system_becomes_a_question_to_a_person() {
             .until("document.title === 'Stopped by Hallpass'")
             .await;
     }
-    let asked = loop {
-        let list = operator.get("/v1/delegations?status=requested").await;
-        let list = list["delegations"].as_array().unwrap().clone();
-        if let Some(asked) = list.first() {
-            assert_eq!(list.len(), 1, "{list:#?}");
-            break asked.clone();
-        }
-        tokio::task::yield_now().await;
-    };
+    let asked = proposed(&desk).await;
     assert_eq!(asked["requested"]["scope"]["origins"], json!([elsewhere]));
     assert_eq!(asked["requested"]["credentials"], json!([]));
     let purpose = asked["purpose"].as_str().unwrap();
@@ -177,4 +186,66 @@ async fn a_second_system_becomes_a_question_to_a_person() {
     desk.page.until("document.title === 'page'").await;
     assert_eq!(desk.arrived("/page").len(), 0);
     assert_eq!(desk.site.hits_on("/page").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_pages_need_is_proposed_and_not_let_through() {
+    let broker = Broker::start("");
+    let methods = json!(["GET"]);
+    let desk = Desk::open(&broker, json!({ "methods": methods, "unknown": "propose" })).await;
+    let silent = Desk::open(&broker, json!({ "methods": methods })).await;
+    let host = |name: &str| desk.site.origin_as(name);
+    let [cdn, fonts, api, push] = [
+        "cdn.localhost",
+        "fonts.localhost",
+        "api.localhost",
+        "push.localhost",
+    ]
+    .map(host);
+    let need = format!(
+        "Promise.allSettled([
+            ...['{cdn}/a', '{cdn}/b', '{fonts}/c'].map((url) => new Promise((done) => {{
+                const script = document.createElement('script');
+                script.onload = script.onerror = done;
+                script.src = url;
+                document.head.append(script);
+            }})),
+            fetch('{api}/d', {{ mode: 'no-cors' }}),
+            new Promise((done) => {{ new WebSocket('{}/e').onerror = done; }}),
+        ]).then(() => 1)",
+        push.replace("http", "ws")
+    );
+    for page in [&silent.page, &desk.page] {
+        page.evaluate(&need).await;
+    }
+    let operator = &desk.lender.operator;
+    let asked = proposed(&desk).await;
+    let scope = &asked["requested"]["scope"];
+    assert_eq!(scope["load"], json!([cdn, fonts]), "{asked}");
+    assert_eq!(scope["connect"], json!([api, push]), "{asked}");
+    assert_eq!(scope["origins"], json!([]));
+    assert_eq!(asked["requested"]["credentials"], json!([]));
+    let purpose = asked["purpose"].as_str().unwrap();
+    for part in [&desk.origin, &cdn, &api, &desk.session.id] {
+        assert!(purpose.contains(part.as_str()), "{purpose}");
+    }
+    for path in ["/a", "/b", "/c", "/d", "/e"] {
+        assert_eq!(desk.site.hits_on(path).len(), 0, "{path}");
+    }
+
+    // A person takes a part of it; the rest stays refused, and nobody is asked again.
+    let path = format!("/v1/delegations/{}/approve", asked["id"].as_str().unwrap());
+    let mut granted = scope.clone();
+    granted["load"] = json!([cdn]);
+    granted["connect"] = json!([]);
+    operator.post(&path, &json!({ "scope": granted })).await;
+    desk.page.evaluate(&need).await;
+    for (path, times) in [("/a", 1), ("/b", 1), ("/c", 0), ("/d", 0), ("/e", 0)] {
+        let hits = desk.site.hits_on(path);
+        assert_eq!(hits.len(), times, "{path}");
+        assert!(hits.iter().all(|hit| hit.cookie("sid").is_none()));
+    }
+    let waiting = "/v1/delegations?status=requested";
+    let rest = operator.get(waiting).await;
+    assert_eq!(rest["delegations"], json!([]), "of neither desk");
 }

@@ -20,6 +20,7 @@ use crate::{
         cookie::{CookieUse, SiteContext},
         delegation::Delivery,
         id::DelegationId,
+        origin::Origin,
         time::{BootTime, Now},
     },
 };
@@ -230,7 +231,21 @@ impl Hub {
         let Ok(url) = url::Url::parse(url) else {
             return;
         };
-        let action = RequestAction::new("GET", url, Destination::Connect);
+        let mut action = RequestAction::new("GET", url, Destination::Connect);
+        if let (Some(tenant), Some(host), Some(port)) = (
+            &self.tenant,
+            action.url.host(),
+            action.url.port_or_known_default(),
+        ) {
+            // The interceptor does not see handshakes: the egress refuses them.
+            if !tenant.leases.covers_endpoint(&host.to_owned(), port, now) {
+                let target = self.sessions.get(session).map(|at| at.target.clone());
+                let page = target.and_then(|target| self.page_of_frame(&target));
+                action.page = page.and_then(Origin::of);
+                self.missed(&action, now);
+                return;
+            }
+        }
         let lent = self.carried(&action, &[], now);
         if !lent.is_empty() {
             let frame = self.sessions.get(session).map(|at| at.target.to_string());

@@ -25,6 +25,7 @@ mod flights;
 mod holds;
 mod intercept;
 mod notice;
+mod proposals;
 mod rewritten;
 mod second_system;
 mod site;
@@ -42,6 +43,7 @@ use url::Url;
 pub use self::{
     files::{Download, DownloadState},
     holds::{AnswerError, HoldLimits},
+    proposals::Proposal,
     second_system::Encounter,
 };
 use self::{filter::Filter, targets::Target};
@@ -199,6 +201,8 @@ pub enum Output {
     },
     /// A page went to a place outside every open window.
     SecondSystem(Box<Encounter>),
+    /// Pages need hosts that no window names.
+    Proposed(Box<Proposal>),
     /// A budget of this delegation is used up: its window must close.
     UsedUp(DelegationId),
     /// The session must end.
@@ -233,6 +237,7 @@ pub struct Hub {
     endings: ending::Endings,
     /// Other systems that the session has run into.
     encountered: BTreeSet<Origin>,
+    proposals: proposals::Proposals,
     /// URLs of requests under way, one for each redirect.
     hops: HashMap<String, VecDeque<Url>>,
     /// Files handed in: the path that clients know them by, and where they are.
@@ -393,6 +398,7 @@ impl Hub {
             holds: holds::Holds::default(),
             endings: ending::Endings::default(),
             encountered: BTreeSet::new(),
+            proposals: proposals::Proposals::default(),
             hops: HashMap::new(),
             uploads: HashMap::new(),
             downloads: Vec::new(),

@@ -37,6 +37,9 @@ impl Hub {
         refusal: &Refusal,
         now: Now,
     ) {
+        if refusal.rule == Rule::OriginOutOfScope {
+            self.missed(action, now);
+        }
         let opens_page = action.destination == Destination::Page;
         let elsewhere = matches!(
             refusal.rule,

@@ -188,6 +188,7 @@ impl Hub {
             .chain(flights)
             .chain(holds)
             .chain(endings)
+            .chain(self.proposals.deadline())
             .min()
     }
 
@@ -199,6 +200,7 @@ impl Hub {
         self.flights_late(now);
         self.holds_late(now);
         self.leaving_late(now);
+        self.proposals_due(now);
     }
 
     /// Who caused a request, where that is known already.

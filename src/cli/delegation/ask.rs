@@ -20,7 +20,7 @@ use crate::{
         delegation::Delivery,
         id::CredentialId,
         origin::{Origin, OriginPattern},
-        scope::{Budget, Method, PathPattern, Scope, Writes},
+        scope::{Budget, Method, PathPattern, Scope, Unknown, Writes},
     },
     service::{AgentRef, CookieRef, DelegationInfo, NamedCookie, NewDelegation},
 };
@@ -62,6 +62,10 @@ pub struct RequestArgs {
     /// A further origin that pages may connect to, without credentials.
     #[arg(long = "connect", value_name = "URL")]
     connect: Vec<OriginPattern>,
+    /// Hosts that pages need and that are not named are proposed to you, as a request
+    /// of their own. They are refused until you agree.
+    #[arg(long)]
+    propose: bool,
     /// A private address range that names in scope may resolve to.
     #[arg(long = "allow-address", value_name = "CIDR")]
     addresses: Vec<IpNet>,
@@ -171,6 +175,11 @@ impl RequestArgs {
             writes: match self.writes {
                 WritesArg::Hold => Writes::Hold,
                 WritesArg::Allow => Writes::Allow,
+            },
+            unknown: if self.propose {
+                Unknown::Propose
+            } else {
+                Unknown::Refuse
             },
             budget: Budget {
                 requests: self.max_requests,

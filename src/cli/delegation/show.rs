@@ -32,12 +32,21 @@ pub(super) fn one(context: &Context, info: &DelegationInfo) {
         ("methods", list(&scope.methods)),
         ("may load", list(&scope.load)),
         ("may connect", list(&scope.connect)),
+        ("other hosts", unknown(scope)),
         ("addresses", list(&scope.addresses)),
         ("writes", writes(scope)),
         ("budget", budget(scope)),
         ("cookies", cookies(info)),
         ("next", next(info)),
     ]);
+}
+
+fn unknown(scope: &Scope) -> String {
+    if scope.proposes() {
+        "refused, and proposed to you".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn writes(scope: &Scope) -> String {

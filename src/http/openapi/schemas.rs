@@ -123,6 +123,7 @@ fn delegations() -> Vec<(&'static str, Value)> {
                 ("load?", list(&text())),
                 ("connect?", list(&text())),
                 ("addresses?", list(&text())),
+                ("unknown?", one_of(&["refuse", "propose"])),
                 ("writes?", one_of(&["hold", "allow"])),
                 ("budget?", to("Budget")),
             ]),
