@@ -195,14 +195,15 @@ fn frame(first: u8, length: u64) -> Vec<u8> {
     header
 }
 
-/// Waits for a close frame and answers its reason.
-async fn close_reason(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+/// Waits for a close frame and answers its code and reason.
+async fn close_reason(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> (u16, String) {
     let mut head = [0; 2];
     stream.read_exact(&mut head).await.unwrap();
     assert_eq!(head[0], 0x88, "no close frame");
     let mut body = vec![0; usize::from(head[1])];
     stream.read_exact(&mut body).await.unwrap();
-    String::from_utf8(body[2..].to_vec()).unwrap()
+    let code = u16::from_be_bytes([body[0], body[1]]);
+    (code, String::from_utf8(body[2..].to_vec()).unwrap())
 }
 
 fn peak_memory(broker: &Broker) -> u64 {
@@ -210,6 +211,22 @@ fn peak_memory(broker: &Broker) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.unwrap().trim().split(' ').next().unwrap();
     kibibytes.parse::<u64>().unwrap() << 10
+}
+
+#[tokio::test]
+async fn binary_messages_end_their_own_connection() {
+    let broker = Broker::start("[cell]\nwarm = 0");
+    let session = session(&broker, "one").await;
+    let stays = Cdp::connect(&session.cdp_url).await;
+    let (mut socket, _) = connect_async(&session.cdp_url).await.unwrap();
+    let asks = r#"{"id":1,"method":"Browser.getVersion"}"#;
+    socket.send(Message::binary(asks)).await.unwrap();
+    let Message::Close(Some(frame)) = socket.next().await.unwrap().unwrap() else {
+        panic!("it was taken");
+    };
+    assert_eq!(u16::from(frame.code), 1003, "{frame}");
+    assert!(frame.reason.contains("JSON text"), "{frame}");
+    stays.ask("Browser.getVersion", json!({})).await;
 }
 
 #[tokio::test]
@@ -227,7 +244,8 @@ async fn a_message_of_300_mb_ends_its_own_connection_and_costs_nobody_else() {
         panic!("not TCP");
     };
     stream.write_all(&frame(0x81, WHOLE)).await.unwrap();
-    let reason = close_reason(&mut stream).await;
+    let (code, reason) = close_reason(&mut stream).await;
+    assert_eq!(code, 1009, "{reason}");
     assert!(reason.contains("at most"), "{reason}");
     assert!(peak_memory(&broker) < before + (64 << 20));
 
@@ -247,7 +265,8 @@ async fn a_message_of_300_mb_ends_its_own_connection_and_costs_nobody_else() {
         }
         std::io::Result::Ok(output)
     });
-    let reason = close_reason(&mut input).await;
+    let (code, reason) = close_reason(&mut input).await;
+    assert_eq!(code, 1009, "{reason}");
     assert!(reason.contains("at most"), "{reason}");
     drop(input);
     assert!(sending.await.unwrap().is_err(), "all of it was taken");

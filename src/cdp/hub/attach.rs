@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{cdp::envelope, model::time::Now};
 
+/// CDP sessions that one connection may open by command.
+const MOST_ATTACHED: usize = 4096;
+
 /// An attachment under way.
 pub(super) struct Attach {
     client: ClientId,
@@ -89,7 +92,16 @@ impl Hub {
     }
 
     /// `Target.attachToTarget` by a client.
-    pub(super) fn attach_by_command(&mut self, to: ReplyTo, target: Arc<str>) {
+    pub(super) fn attach_by_command(&mut self, to: ReplyTo, target: Arc<str>, now: Now) {
+        let own = Owner::Client(to.client);
+        let attached = self.sessions.values().filter(|known| known.owner == own);
+        if attached.count() >= MOST_ATTACHED {
+            let why = format!(
+                "Hallpass refused Target.attachToTarget: a connection is attached {MOST_ATTACHED} times at most (rule `limit`); detach where it is not needed"
+            );
+            self.refuse(&to, envelope::Code::Server, &why, now);
+            return;
+        }
         self.attach(Attach {
             client: to.client,
             target,

@@ -54,10 +54,10 @@ impl Hub {
     fn browser_reply(&mut self, id: u64, message: &Message<'_>, now: Now) {
         match self.pending.remove(&id) {
             None => {}
-            Some(Pending::Client { to, row }) => {
+            Some(Pending::Client { to, row, made }) => {
                 if let Some(client) = self.clients.get_mut(&to.client) {
                     client.under_way = client.under_way.saturating_sub(1);
-                    self.client_reply(&to, row.name, message, now);
+                    self.client_reply(&to, row.name, made, message, now);
                 }
             }
             Some(Pending::Ours(call)) => {
@@ -72,7 +72,14 @@ impl Hub {
         }
     }
 
-    fn client_reply(&mut self, to: &ReplyTo, method: &str, message: &Message<'_>, now: Now) {
+    fn client_reply(
+        &mut self,
+        to: &ReplyTo,
+        method: &str,
+        made: bool,
+        message: &Message<'_>,
+        now: Now,
+    ) {
         let session = to.session.as_deref();
         let Some(result) = message.result else {
             let error = message.error.unwrap_or(RawValue::NULL);
@@ -102,7 +109,7 @@ impl Hub {
             );
             return;
         };
-        redact::reply(method, &mut value, &|name| self.is_lent_name(name));
+        redact::reply(method, &mut value, &|name| !made && self.is_lent_name(name));
         if let Some(window) = value.get("windowId").and_then(Value::as_i64) {
             if let Some(client) = self.clients.get_mut(&to.client) {
                 client.windows.insert(window);

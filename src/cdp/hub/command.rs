@@ -324,9 +324,30 @@ impl Hub {
             client.under_way += 1;
         }
         self.next += 1;
+        let made = matches!(
+            row.name,
+            "Storage.getCookies" | "Network.getCookies" | "Network.getAllCookies"
+        ) && self.is_of_made(session.as_deref(), &json!(params));
         let message = envelope::command(self.next, row.name, params, session.as_deref());
-        self.pending.insert(self.next, Pending::Client { to, row });
+        self.pending
+            .insert(self.next, Pending::Client { to, row, made });
         self.out.push_back(Output::Browser(message));
+    }
+}
+
+impl Hub {
+    /// Whether a command is about a context that a client made.
+    fn is_of_made(&self, session: Option<&str>, params: &Value) -> bool {
+        let context = match session {
+            Some(session) => self
+                .sessions
+                .get(session)
+                .and_then(|attached| self.targets.get(&attached.target))
+                .and_then(|target| target.info.get("browserContextId")),
+            None => params.get("browserContextId"),
+        };
+        let id = context.and_then(Value::as_str);
+        id.is_some_and(|id| self.contexts.iter().skip(1).any(|own| **own == *id))
     }
 }
 

@@ -317,7 +317,12 @@ struct ReplyTo {
 /// What a reply from Chromium is to.
 enum Pending {
     /// A client's own command.
-    Client { to: ReplyTo, row: &'static Row },
+    Client {
+        to: ReplyTo,
+        row: &'static Row,
+        /// It is about a context that the client made, where nothing is lent.
+        made: bool,
+    },
     /// A command of ours.
     Ours(Call),
 }

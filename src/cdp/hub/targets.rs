@@ -166,6 +166,13 @@ impl Hub {
                 told,
                 created: Vec::new(),
             };
+            // What a client may not open, its page may not either.
+            let pages = || self.targets.values().filter(|known| known.kind == "page");
+            if target.opener.is_some() && pages().count() >= self.most().pages {
+                tracing::debug!("closed a page that a page opened beyond `session.pages`");
+                let close = json!({"targetId": id});
+                self.ask("Target.closeTarget", close, None, Call::Ignored);
+            }
             self.targets.insert(id.clone(), target);
             ("Target.targetCreated", false)
         };

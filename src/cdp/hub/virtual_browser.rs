@@ -108,7 +108,7 @@ impl Hub {
                 match tab {
                     None if id == BROWSER => self.attach_to_browser(&to, method, now),
                     Some(page) => self.attach_to_tab(&to, &page, now),
-                    None if self.is_own(&id) => self.attach_by_command(to, id.into()),
+                    None if self.is_own(&id) => self.attach_by_command(to, id.into(), now),
                     None => self.refuse(&to, Code::InvalidParams, no_target, now),
                 }
             }

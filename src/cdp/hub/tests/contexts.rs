@@ -112,3 +112,58 @@ fn the_browser_itself_is_a_target_of_its_own() {
     world.browser(&json!({"method": "Browser.downloadProgress", "params": {"guid": "G", "state": "completed"}}));
     assert!(world.split().0.is_empty());
 }
+
+#[test]
+fn cookies_of_a_made_context_are_the_clients_own() {
+    let mut world = World::new(Delivery::Jar, r#"["GET"]"#);
+    let (_, asked) =
+        world.command(r#"{"id":1,"method":"Target.createBrowserContext","params":{}}"#);
+    let command = find(&asked, "Target.createBrowserContext").clone();
+    world.answer(&command, json!({"browserContextId": "MADE"}));
+    world.target("OTHER", "MADE", "https://app.test/");
+    let mine = world.attach();
+    let (_, asked) = world.command(
+        r#"{"id":2,"method":"Target.attachToTarget","params":{"targetId":"OTHER","flatten":true}}"#,
+    );
+    let command = find(&asked, "Target.attachToTarget").clone();
+    world.answer(&command, json!({"sessionId": "ON-OTHER"}));
+    world.split();
+    let mut values = |command: Value| {
+        let (told, asked) = world.command(&command.to_string());
+        assert!(!asked.is_empty(), "{told:?}");
+        let jar = json!({"cookies": [
+            {"name": "sid", "value": "its-own", "httpOnly": false},
+            {"name": "kept", "value": "from-script", "httpOnly": true},
+            {"name": "copy", "value": SECRET, "httpOnly": false},
+        ]});
+        world.answer(&asked[0], jar);
+        let (told, _) = world.split();
+        let cookies = told[0]["result"]["cookies"].as_array().unwrap().clone();
+        cookies
+            .into_iter()
+            .map(|cookie| cookie["value"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    for (command, sid) in [
+        (
+            json!({"id": 3, "method": "Storage.getCookies", "params": {"browserContextId": "MADE"}}),
+            "its-own",
+        ),
+        (
+            json!({"id": 4, "method": "Storage.getCookies", "params": {}}),
+            "",
+        ),
+        (
+            json!({"id": 5, "method": "Network.getCookies", "sessionId": "ON-OTHER"}),
+            "its-own",
+        ),
+        (
+            json!({"id": 6, "method": "Network.getCookies", "sessionId": mine}),
+            "",
+        ),
+    ] {
+        let values = values(command.clone());
+        assert_eq!(values[..2], [sid, ""], "{command}");
+        assert_ne!(values[2], SECRET, "{command}");
+    }
+}

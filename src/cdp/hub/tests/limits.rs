@@ -107,3 +107,56 @@ fn commands_on_a_session_that_is_gone_are_not_waited_for() {
     }
     refusal(world.command(r#"{"id":1,"method":"Browser.getVersion"}"#));
 }
+
+#[test]
+fn pages_that_pages_open_beyond_the_most_are_closed() {
+    let mut world = world(Most {
+        pages: 3,
+        ..Most::default()
+    });
+    let popup = |world: &mut World, id: &str| {
+        let info = json!({"targetId": id, "type": "page", "title": "", "url": "about:blank", "attached": false,
+            "browserContextId": "OWN", "openerId": "PAGE"});
+        world.browser(&json!({"method": "Target.targetCreated", "params": {"targetInfo": info}}));
+        world.split().1
+    };
+    for (id, closed) in [("A", false), ("B", false), ("C", true)] {
+        let asked = popup(&mut world, id);
+        let close = asked
+            .iter()
+            .find(|sent| sent["method"] == "Target.closeTarget");
+        let target = close.map(|sent| sent["params"]["targetId"].clone());
+        assert_eq!(target, closed.then(|| json!(id)));
+    }
+}
+
+#[test]
+fn attachments_of_a_connection_are_counted() {
+    let mut world = world(Most::default());
+    let attach =
+        r#"{"id":6,"method":"Target.attachToTarget","params":{"targetId":"PAGE","flatten":true}}"#;
+    let mut refused = None;
+    for number in 1..=4096 {
+        let (told, asked) = world.command(attach);
+        if asked.is_empty() {
+            refused = Some((number, told));
+            break;
+        }
+        let session = format!("CLIENT-{number}");
+        world.answer(&asked[0], json!({"sessionId": session}));
+        world.split();
+    }
+    // With the one that was there.
+    let (number, told) = refused.unwrap();
+    assert_eq!(number, 4096);
+    let why = told[0]["error"]["message"].as_str().unwrap();
+    assert!(why.contains("4096 times at most"), "{why}");
+    let detach = r#"{"id":7,"method":"Target.detachFromTarget","params":{"sessionId":"CLIENT-1"}}"#;
+    let (_, asked) = world.command(detach);
+    let gone = json!({"sessionId": "CLIENT-1", "targetId": "PAGE"});
+    world.browser(&json!({"method": "Target.detachedFromTarget", "params": gone}));
+    world.answer(&asked[0], json!({}));
+    world.split();
+    let (_, asked) = world.command(attach);
+    find(&asked, "Target.attachToTarget");
+}
