@@ -26,6 +26,17 @@ fn status(pid: i32, name: &str) -> Vec<String> {
         .collect()
 }
 
+fn nice(pid: i32) -> i32 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // After the name, which may hold anything: proc(5).
+    let (_, rest) = text.rsplit_once(')').unwrap();
+    rest.split_ascii_whitespace()
+        .nth(16)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
 fn is_renderer(process: &Process) -> bool {
     fs::read_to_string(format!("/proc/{}/cmdline", process.pid))
         .is_ok_and(|line| line.contains("--type=renderer"))
@@ -104,6 +115,11 @@ async fn both_kinds_launch_confined_and_evaluate() {
             assert_eq!(status(process.pid, "NoNewPrivs:"), ["1"]);
             assert_eq!(status(process.pid, "Seccomp:"), ["2"]);
             assert!(status(process.pid, "Groups:").is_empty() || !is_root());
+            assert!(nice(process.pid) >= 10, "{process:?}");
+        }
+        // Where sessions share the processor as groups, the cell's stands back too.
+        if let Ok(group) = fs::read_to_string(format!("/proc/{first}/autogroup")) {
+            assert!(group.trim().ends_with("nice 10"), "{group}");
         }
         // Nothing listens.
         let sockets = sockets(&living);

@@ -16,6 +16,10 @@ use super::{CellExecError, Confinement, Layer, Plan, landlock, syscalls};
 
 const LAST_DESCRIPTOR: i32 = 4;
 
+/// How far pages stand back behind the broker where both want the processor: a
+/// window must close in time though all the browsers are busy.
+const NICE: i32 = 10;
+
 /// Leaves the broker's session, group and terminal.
 pub(super) fn own_session() -> io::Result<()> {
     setsid()?;
@@ -103,6 +107,10 @@ fn limit(plan: &Plan) -> io::Result<()> {
         let value = wanted.min(hard);
         setrlimit(resource, value, value)?;
     }
+    rustix::process::nice(NICE)?;
+    // Where the kernel groups processes by session, each cell counts as much as the
+    // broker whatever its processes' own figure; one without groups has no such file.
+    fs::write("/proc/self/autogroup", NICE.to_string()).ok();
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum Layer {
     /// Every descriptor beyond 0 to 4 is closed.
     Descriptors,
-    /// Resource limits; no core dumps.
+    /// Resource limits; no core dumps; the processor after the broker.
     Limits,
     /// A user and group of the cell's own. Needs root.
     User,
