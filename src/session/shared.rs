@@ -208,11 +208,7 @@ impl Incoming {
 }
 
 impl Task {
-    async fn run(
-        mut self,
-        mut reader: PipeReader,
-        mut controls: mpsc::UnboundedReceiver<Control>,
-    ) {
+    async fn run(mut self, mut reader: PipeReader, mut controls: mpsc::UnboundedReceiver<Control>) {
         let clock = Clock;
         while self.over.is_none() {
             self.carry().await;

@@ -32,7 +32,11 @@ impl Router {
                 return;
             }
         };
-        if self.places.get(&id).is_none_or(|place| place.leaving.is_some()) {
+        if self
+            .places
+            .get(&id)
+            .is_none_or(|place| place.leaving.is_some())
+        {
             return;
         }
         let method = &*command.method;
@@ -169,7 +173,13 @@ impl Router {
 /// What on a page's session can only be of that page. The rest of the `Target`,
 /// `Browser` and cookie commands name other things, on whichever session.
 fn is_of_page(method: &str) -> bool {
-    let elsewhere = ["Target.", "Browser.", "Tracing.", "SystemInfo.", "Tethering."];
+    let elsewhere = [
+        "Target.",
+        "Browser.",
+        "Tracing.",
+        "SystemInfo.",
+        "Tethering.",
+    ];
     !elsewhere.iter().any(|domain| method.starts_with(domain))
         && !matches!(
             method,

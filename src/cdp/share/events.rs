@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{Output, PlaceId, Router, What};
-use crate::{
-    cdp::envelope::{self, Message},
-    model::time::Now,
-};
+use crate::{cdp::envelope::Message, model::time::Now};
 
 /// Downloads that are remembered.
 const MOST_DOWNLOADS: usize = 4096;
@@ -94,7 +91,11 @@ impl Router {
 
     fn hand(&mut self, place: PlaceId, message: Bytes) {
         // Who leaves listens no more.
-        if self.places.get(&place).is_some_and(|at| at.leaving.is_none()) {
+        if self
+            .places
+            .get(&place)
+            .is_some_and(|at| at.leaving.is_none())
+        {
             self.out.push_back(Output::Place { place, message });
         }
     }
@@ -110,7 +111,9 @@ impl Router {
     }
 
     fn reply(&mut self, id: u64, message: &Message<'_>) {
-        let asked = u32::try_from(id).ok().and_then(|id| self.pending.remove(&id));
+        let asked = u32::try_from(id)
+            .ok()
+            .and_then(|id| self.pending.remove(&id));
         let Some(asked) = asked else {
             return;
         };
@@ -180,7 +183,9 @@ impl Router {
             "Target.targetCreated" | "Target.targetInfoChanged" | "Target.attachedToTarget" => {
                 let told: OfTarget = serde_json::from_str(params).ok()?;
                 let context = told.target_info.browser_context_id.as_ref();
-                let place = context.and_then(|context| self.contexts.get(context)).copied();
+                let place = context
+                    .and_then(|context| self.contexts.get(context))
+                    .copied();
                 let Some(place) = place else {
                     if let Some(session) = told.session_id {
                         self.let_go(&session, told.waiting_for_debugger);
@@ -302,7 +307,8 @@ impl Router {
             "Target.attachedToTarget" => {
                 let told: OfTarget = serde_json::from_str(params).ok()?;
                 let context = told.target_info.browser_context_id.as_ref();
-                let other = context.is_some_and(|context| self.contexts.get(context) != Some(&place));
+                let other =
+                    context.is_some_and(|context| self.contexts.get(context) != Some(&place));
                 let target = self.targets.get(&told.target_info.target_id);
                 if other || target.is_some_and(|owner| *owner != place) {
                     return None;

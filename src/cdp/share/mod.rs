@@ -11,11 +11,9 @@
 mod claims;
 mod commands;
 mod events;
-#[cfg(test)]
-mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -267,13 +265,6 @@ impl Router {
     fn is_own(&self, map: &HashMap<Arc<str>, PlaceId>, name: Option<&Value>, id: PlaceId) -> bool {
         let name = name.and_then(Value::as_str);
         name.and_then(|name| map.get(name)) == Some(&id) && self.places.contains_key(&id)
-    }
-
-    /// Contexts that Chromium holds for a place.
-    #[cfg(test)]
-    fn contexts_of(&self, id: PlaceId) -> HashSet<&str> {
-        let own = self.contexts.iter().filter(|(_, owner)| **owner == id);
-        own.map(|(context, _)| &**context).collect()
     }
 }
 
