@@ -212,7 +212,7 @@ impl Task {
         let clock = Clock;
         while self.over.is_none() {
             self.carry().await;
-            if self.places.is_empty() {
+            if self.over.is_some() || self.places.is_empty() {
                 break;
             }
             let mut wait = Duration::from_mins(1);

@@ -30,7 +30,7 @@ fetch('/TAG/keepalive', { keepalive: true });
 fetch('/TAG/go', { credentials: 'include' });
 open('/TAG/html/popup');
 open('/TAG/html/popup-alone', '', 'noopener');
-navigator.serviceWorker.register('/TAG/js/service', { scope: '/TAG/' })
+navigator.serviceWorker.register('/TAG/service')
   .then((at) => new Promise((done) => {
     const worker = at.installing || at.waiting || at.active;
     const look = () => { if (worker.state === 'activated') done(); };
@@ -79,7 +79,7 @@ const BARE: &[&str] = &[
     "cross-img",
     "blob",
     // Scripts of workers are looked at again when the browser likes.
-    "js/service",
+    "service",
     "js/shared",
 ];
 
@@ -98,14 +98,14 @@ fn routes(hit: &Hit) -> Reply {
         "js/worker" => script("fetch('/TAG/worker-fetch')"),
         "js/module" => script("fetch('/TAG/module-fetch')"),
         "js/shared" => script("fetch('/TAG/shared-fetch')"),
-        "js/service" => script(
+        "service" => script(
             "oninstall = () => skipWaiting(); onactivate = (e) => e.waitUntil(clients.claim()); onfetch = (e) => e.respondWith(fetch(e.request)); fetch('/TAG/service-fetch')",
         ),
         "css/style" => canary::typed("text/css", ""),
         "events" => canary::typed("text/event-stream", "data: 1\n\n"),
         _ => match rest.strip_prefix("html/") {
             Some(name) => canary::html(text(&format!(
-                "<link rel=icon href='data:,'><img src=http://a.localhost:PORT/TAG/{name}-img>"
+                "<title>page</title><link rel=icon href='data:,'><img src=http://a.localhost:PORT/TAG/{name}-img>"
             ))),
             None => canary::text("here"),
         },
@@ -165,6 +165,7 @@ async fn sockets_take_their_own_along(browser: &Path) {
                 site.origin_as("a.localhost")
             ))
             .await;
+        page.until("document.title == 'page'").await;
         let address = site.origin_as("a.localhost").replace("http", "ws");
         let open = format!(
             "new Promise((done, fail) => {{ const s = new WebSocket('{address}/{tag}/ws'); s.onopen = () => done('open'); s.onerror = () => fail('no socket'); }})"

@@ -11,6 +11,8 @@
 mod claims;
 mod commands;
 mod events;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
