@@ -10,4 +10,5 @@ pub mod offered;
 pub mod paused;
 pub mod redact;
 pub mod scan;
+pub mod share;
 pub mod table;

@@ -39,6 +39,9 @@ pub const VARIABLES: &[Variable] = &[
     variable("HALLPASS_CELL_ISOLATION", "cell.isolation", |c, t| {
         named(&mut c.cell.isolation, t)
     }),
+    variable("HALLPASS_CELL_SHARE", "cell.share", |c, t| {
+        one(&mut c.cell.share, t)
+    }),
     variable("HALLPASS_CELL_WARM", "cell.warm", |c, t| {
         one(&mut c.cell.warm, t)
     }),

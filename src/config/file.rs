@@ -47,6 +47,7 @@ pub(super) struct BrowserSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct CellSection {
     pub(super) isolation: Option<Isolation>,
+    pub(super) share: Option<value::Share>,
     pub(super) warm: Option<value::Warm>,
     pub(super) require: Option<Vec<Requirement>>,
     pub(super) uid_first: Option<value::CellUid>,

@@ -81,7 +81,7 @@ pub enum BrowserKind {
 pub enum Isolation {
     /// One session a process.
     Process,
-    /// Many sessions a process; not built yet and refused.
+    /// Several sessions a process, each with contexts of its own.
     Shared,
 }
 
@@ -104,6 +104,8 @@ pub enum Requirement {
 pub struct CellConfig {
     /// Sessions a process.
     pub isolation: Isolation,
+    /// Most sessions at once of one process that is shared.
+    pub share: u32,
     /// Browsers kept started ahead of need.
     pub warm: usize,
     /// What must hold.
@@ -350,6 +352,7 @@ impl Config {
             browser: BrowserConfig::default(),
             cell: CellConfig {
                 isolation: Isolation::Process,
+                share: 8,
                 warm: 1,
                 require: Vec::new(),
                 uids: None,
@@ -409,6 +412,7 @@ impl Config {
             },
             cell: CellConfig {
                 isolation: cell.isolation.unwrap_or(default.cell.isolation),
+                share: cell.share.map_or(default.cell.share, |share| share.0),
                 warm: cell.warm.map_or(default.cell.warm, |warm| warm.0),
                 require: cell.require.unwrap_or_default(),
                 uids: uids(cell.uid_first, cell.uid_last)?,
@@ -473,13 +477,6 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key, reason| Err(ConfigError::Value { key, reason });
-        if self.cell.isolation == Isolation::Shared {
-            return refuse(
-                "cell.isolation",
-                "`shared` is not built in this release; use `process`, one browser for each session"
-                    .to_owned(),
-            );
-        }
         let WindowConfig { cap, default } = self.window;
         if default > cap {
             return refuse(

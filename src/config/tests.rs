@@ -99,7 +99,8 @@ fn every_variable_sets_its_key() {
         ),
         ("HALLPASS_BROWSER_PATH", "/b", "b"),
         ("HALLPASS_BROWSER_KIND", "headless-shell", "firefox"),
-        ("HALLPASS_CELL_ISOLATION", "process", "shared"),
+        ("HALLPASS_CELL_ISOLATION", "shared", "none"),
+        ("HALLPASS_CELL_SHARE", "64", "65"),
         ("HALLPASS_CELL_WARM", "0", "65"),
         (
             "HALLPASS_CELL_REQUIRE",
@@ -181,10 +182,7 @@ fn a_bad_file_is_refused_with_line_column_key_and_what_is_allowed() {
             vec!["line 2"],
         ),
         ("[window", vec!["line 1"]),
-        (
-            "[cell]\nisolation = \"shared\"\n",
-            vec!["`cell.isolation`", "`process`"],
-        ),
+        ("[cell]\nshare = 0\n", vec!["`cell.share`", "1 to 64"]),
         (
             "[window]\ncap = \"1m\"\n",
             vec!["`window.default`", "`window.cap`"],

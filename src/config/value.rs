@@ -39,6 +39,11 @@ pub(super) struct Addresses(pub(super) Vec<IpAddr>);
 #[serde(try_from = "i64")]
 pub(super) struct Warm(pub(super) usize);
 
+/// Sessions at once of one browser.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "i64")]
+pub(super) struct Share(pub(super) u32);
+
 /// A user id to run browsers as.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
@@ -175,6 +180,7 @@ macro_rules! in_range {
 
 in_range! {
     Warm, 0, 64;
+    Share, 1, 64;
     CellUid, 1000, 4_294_967_293_i64;
     SessionsMax, 1, 10_000;
     AtOnce, 1, 100_000;

@@ -1,4 +1,4 @@
-//! The task that drives one cell: moves messages between Chromium's pipe, the
+//! The task that drives one session: moves messages between Chromium's pipe, the
 //! session's clients and the [`Hub`], and keeps the time of its windows.
 //!
 //! The hub decides; the driver only carries. Orders from the broker (close a
@@ -17,17 +17,17 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
     time::Instant,
 };
 
-use super::{Board, Downloads, SessionEvent, backlog::Backlog, pipe_writer::pipe_writer};
+use super::{
+    Board, Downloads, SessionEvent,
+    backlog::Backlog,
+    files::Folders,
+    line::{Ending, Incoming, Line},
+};
 use crate::{
     broker::lease::{Lease, Leases},
-    browser::{
-        cell::{Cell, CellProcess},
-        pipe::PipeReader,
-    },
     cdp::hub::{AnswerError, ClientId, Hub, Output, Setup, Tenant},
     clock::Clock,
     egress::{Bar, Listener},
@@ -127,8 +127,8 @@ pub(crate) struct Handle {
     pub(crate) listener: Arc<Listener>,
     /// Product and version of the browser.
     pub(crate) version: Arc<str>,
-    /// The folder of the cell's profile.
-    pub(crate) profile: Arc<std::path::Path>,
+    /// Where its files lie.
+    pub(crate) folders: Folders,
 }
 
 /// A cell that does not come to life.
@@ -138,10 +138,7 @@ pub(crate) struct NotReady(String);
 
 struct Driver {
     hub: Hub,
-    process: CellProcess,
     listener: Arc<Listener>,
-    /// A listener that refuses all: the browser's own traffic.
-    _deny: Arc<Listener>,
     clock: Clock,
     bound: Option<Bound>,
     pipe: mpsc::UnboundedSender<Vec<u8>>,
@@ -185,37 +182,28 @@ impl Connection {
     }
 }
 
-/// Takes a launched cell over and waits until it has a context and a page.
+/// Takes a browser over, or a place in one, and waits until it has a context and a
+/// page.
 ///
 /// # Errors
 /// Chromium refuses to be set up, or takes too long.
-pub(crate) async fn start(
-    cell: Cell,
-    listener: Arc<Listener>,
-    deny: Arc<Listener>,
-    patience: Duration,
-) -> Result<Handle, NotReady> {
+pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotReady> {
     let (orders, order_in) = mpsc::unbounded_channel();
     let (clients, client_in) = mpsc::channel(256);
     let (durable, durable_in) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
-    let version: Arc<str> = cell.version.product.as_str().into();
-    let (pipe, pipe_backlog, writer) = pipe_writer(cell.writer);
-    let profile: Arc<std::path::Path> = cell.process.folder().profile().into();
     let setup = Setup {
-        proxy: format!("http://127.0.0.1:{}", listener.port()),
+        proxy: proxy_of(&line.listener),
         // Below the profile, which is all that the cell may write to.
-        downloads: profile.join("downloads").display().to_string(),
+        downloads: line.folders.downloads(),
     };
     let driver = Driver {
         hub: Hub::new(setup),
-        process: cell.process,
-        listener: listener.clone(),
-        _deny: deny,
+        listener: line.listener.clone(),
         clock: Clock,
         bound: None,
-        pipe,
-        pipe_backlog,
+        pipe: line.outgoing,
+        pipe_backlog: line.backlog,
         connections: HashMap::new(),
         fences: HashMap::new(),
         fence: 0,
@@ -226,19 +214,23 @@ pub(crate) async fn start(
         used_up: Vec::new(),
         ending: None,
     };
-    let reader = cell.reader;
-    tokio::spawn(driver.run(reader, writer, order_in, client_in, durable_in));
+    tokio::spawn(driver.run(line.incoming, line.ending, order_in, client_in, durable_in));
     match tokio::time::timeout(patience, is_ready).await {
         Ok(Ok(())) => Ok(Handle {
             orders,
             clients,
-            listener,
-            version,
-            profile,
+            listener: line.listener,
+            version: line.version,
+            folders: line.folders,
         }),
         Ok(Err(_)) => Err(NotReady("it ended while it was set up".into())),
         Err(_) => Err(NotReady(format!("no answer within {patience:?}"))),
     }
+}
+
+/// As contexts are told of it.
+pub(super) fn proxy_of(listener: &Listener) -> String {
+    format!("http://127.0.0.1:{}", listener.port())
 }
 
 impl Bound {
@@ -270,8 +262,8 @@ impl Bound {
 impl Driver {
     async fn run(
         mut self,
-        mut reader: PipeReader,
-        writer: JoinHandle<()>,
+        mut incoming: Incoming,
+        ending: Ending,
         mut orders: mpsc::UnboundedReceiver<Order>,
         mut clients: mpsc::Receiver<FromClient>,
         mut durable: mpsc::UnboundedReceiver<(String, bool)>,
@@ -308,16 +300,13 @@ impl Driver {
                     self.hub.handle_durable(&paused, ok, now);
                 }
                 () = room => {}
-                message = reader.next(), if keeps_up => match message {
+                message = incoming.next(), if keeps_up => match message {
                     Ok(Some(message)) => {
                         let now = self.clock.now();
                         self.hub.handle_browser(&message, now);
                     }
                     Ok(None) => self.ending = Some("its browser ended".into()),
-                    Err(error) => {
-                        tracing::warn!(%error, "the browser's pipe broke");
-                        self.ending = Some("its browser's pipe broke".into());
-                    }
+                    Err(why) => self.ending = Some(why),
                 },
                 Some(message) = clients.recv(), if keeps_up && open_to_clients => self.client(message),
                 () = &mut timer => self.tick().await,
@@ -325,7 +314,8 @@ impl Driver {
             self.carry();
             self.close_used_up().await;
         }
-        self.finish(writer).await;
+        drop(incoming);
+        self.finish(ending).await;
         for answer in end_answers {
             answer.send(()).ok();
         }
@@ -648,7 +638,7 @@ impl Driver {
 
     /// One order, whatever the cause: nothing new, cut what is open, end the
     /// browser, close the record, tell.
-    async fn finish(mut self, writer: JoinHandle<()>) {
+    async fn finish(mut self, browser: Ending) {
         let reason = self.ending.take().unwrap_or_default();
         self.hub.end(&reason, self.clock.now());
         self.ending = None;
@@ -656,10 +646,7 @@ impl Driver {
         self.listener.close().await;
         drop(self.connections);
         drop(self.pipe);
-        if let Err(error) = self.process.kill().await {
-            tracing::error!(%error, "a cell could not be ended whole");
-        }
-        writer.abort();
+        browser.end().await;
         let Some(mut bound) = self.bound else {
             return;
         };

@@ -5,6 +5,8 @@
 //! <profile>/uploads/<id>/<name>   the broker's, 0444: the cell may read it
 //! <profile>/downloads/<guid>      the cell's
 //! ```
+//! Where sessions share a cell, both folders have the place's number behind their
+//! names.
 //! The profile is the cell's to write, and so to lay traps in: no link is
 //! followed, and nothing is written but below a folder of the broker's own.
 
@@ -95,10 +97,18 @@ pub(crate) struct Downloads {
     pub(crate) scanner: Option<Arc<Scanner>>,
 }
 
+/// Where the files of one session lie.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    profile: Arc<Path>,
+    uploads: String,
+    downloads: String,
+}
+
 /// The files of one session.
 #[derive(Debug)]
 pub(crate) struct Files {
-    profile: Arc<Path>,
+    folders: Folders,
     handed_in: Mutex<(usize, usize)>,
 }
 
@@ -130,8 +140,8 @@ impl Running {
         };
         let detail = format!("{name}, {length} bytes");
         self.note(by, "was handed a file:", detail)?;
-        let profile = self.files.profile.clone();
-        let real = blocking(move || put(&profile, &id.to_string(), &name, &bytes)).await?;
+        let folders = self.files.folders.clone();
+        let real = blocking(move || put(&folders, &id.to_string(), &name, &bytes)).await?;
         let (answer, known) = oneshot::channel();
         self.order(Order::Uploaded {
             path: upload.path.clone(),
@@ -166,9 +176,9 @@ impl Running {
         }
         // Without it nothing may leave.
         let scanner = told.scanner.ok_or(FileError::Over)?;
-        let (profile, name) = (self.files.profile.clone(), download.guid.clone());
+        let (folders, name) = (self.files.folders.clone(), download.guid.clone());
         let (bytes, blanked) = blocking(move || {
-            let mut bytes = take(&profile, &name)?;
+            let mut bytes = take(&folders, &name)?;
             let blanked = scanner.blank(&mut bytes);
             Ok((bytes, blanked))
         })
@@ -207,10 +217,39 @@ impl Running {
     }
 }
 
-impl Files {
-    pub(crate) const fn below(profile: Arc<Path>) -> Self {
+impl Folders {
+    /// Of the one session of a cell.
+    pub(crate) fn below(profile: Arc<Path>) -> Self {
         Self {
             profile,
+            uploads: "uploads".to_owned(),
+            downloads: "downloads".to_owned(),
+        }
+    }
+
+    /// Of one of several, by its number.
+    pub(crate) fn of_place(profile: Arc<Path>, number: usize) -> Self {
+        Self {
+            profile,
+            uploads: format!("uploads-{number}"),
+            downloads: format!("downloads-{number}"),
+        }
+    }
+
+    /// Where the browser puts downloads.
+    pub(crate) fn downloads(&self) -> String {
+        self.profile.join(&self.downloads).display().to_string()
+    }
+
+    pub(crate) fn all(&self) -> [PathBuf; 2] {
+        [&self.uploads, &self.downloads].map(|name| self.profile.join(name))
+    }
+}
+
+impl Files {
+    pub(crate) const fn of(folders: Folders) -> Self {
+        Self {
+            folders,
             handed_in: Mutex::new((0, 0)),
         }
     }
@@ -258,8 +297,9 @@ fn sanitised(name: &str) -> String {
     }
 }
 
-fn put(profile: &Path, id: &str, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
-    let uploads = own_folder(&folder(AT_FDCWD, profile)?, Path::new("uploads"))?;
+fn put(folders: &Folders, id: &str, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let profile = folder(AT_FDCWD, &folders.profile)?;
+    let uploads = own_folder(&profile, Path::new(&folders.uploads))?;
     let place = own_folder(&uploads, Path::new(id))?;
     let how = OpenHow::new()
         .flags(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC)
@@ -268,7 +308,8 @@ fn put(profile: &Path, id: &str, name: &str, bytes: &[u8]) -> io::Result<PathBuf
     let mut file = File::from(openat2(&place, name, how)?);
     file.write_all(bytes)?;
     fchmod(&file, Mode::from_bits_truncate(0o444))?;
-    Ok(profile.join("uploads").join(id).join(name))
+    let below = folders.profile.join(&folders.uploads);
+    Ok(below.join(id).join(name))
 }
 
 /// A folder of the broker's own that others may pass through.
@@ -292,9 +333,9 @@ fn folder(parent: impl std::os::fd::AsFd, name: &Path) -> io::Result<OwnedFd> {
     Ok(openat2(parent, name, how)?)
 }
 
-fn take(profile: &Path, guid: &str) -> io::Result<Vec<u8>> {
-    let profile = folder(AT_FDCWD, profile)?;
-    let downloads = folder(&profile, Path::new("downloads"))?;
+fn take(folders: &Folders, guid: &str) -> io::Result<Vec<u8>> {
+    let profile = folder(AT_FDCWD, &folders.profile)?;
+    let downloads = folder(&profile, Path::new(&folders.downloads))?;
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_BENEATH);
@@ -365,30 +406,31 @@ mod tests {
             profile.path().canonicalize().unwrap(),
             tempfile::tempdir().unwrap(),
         );
+        let folders = Folders::below(profile.as_path().into());
         fs::write(other.path().join("guid"), "not the session's").unwrap();
 
-        let real = put(&profile, "1", "a.txt", b"bytes").unwrap();
+        let real = put(&folders, "1", "a.txt", b"bytes").unwrap();
         assert_eq!(fs::read(real).unwrap(), b"bytes");
-        assert!(put(&profile, "1", "a.txt", b"more").is_err(), "not twice");
+        assert!(put(&folders, "1", "a.txt", b"more").is_err(), "not twice");
         fs::remove_dir_all(profile.join("uploads")).unwrap();
         symlink(other.path(), profile.join("uploads")).unwrap();
-        assert!(put(&profile, "2", "a.txt", b"bytes").is_err());
+        assert!(put(&folders, "2", "a.txt", b"bytes").is_err());
         assert!(!other.path().join("2").exists());
 
         symlink(other.path(), profile.join("downloads")).unwrap();
-        assert!(take(&profile, "guid").is_err());
+        assert!(take(&folders, "guid").is_err());
         fs::remove_file(profile.join("downloads")).unwrap();
         fs::create_dir(profile.join("downloads")).unwrap();
         symlink(other.path().join("guid"), profile.join("downloads/guid")).unwrap();
-        assert!(take(&profile, "guid").is_err());
+        assert!(take(&folders, "guid").is_err());
         fs::write(profile.join("downloads/own"), "own").unwrap();
-        assert_eq!(take(&profile, "own").unwrap(), b"own");
-        assert!(take(&profile, "../downloads/own").is_err());
+        assert_eq!(take(&folders, "own").unwrap(), b"own");
+        assert!(take(&folders, "../downloads/own").is_err());
     }
 
     #[test]
     fn a_session_takes_so_many_files_and_bytes() {
-        let files = Files::below(Path::new("/").into());
+        let files = Files::of(Folders::below(Path::new("/").into()));
         assert!(files.count(UPLOADS_LIMIT + 1).is_err());
         for _ in 0..MOST_UPLOADS {
             files.count(1).unwrap();

@@ -6,9 +6,11 @@ mod board;
 mod driver;
 mod files;
 mod journal;
+mod line;
 mod pipe_writer;
 mod pool;
 pub mod setup;
+mod shared;
 #[cfg(test)]
 mod standin;
 #[cfg(test)]
@@ -323,7 +325,7 @@ impl Sessions {
             token_hash: start.token_hash,
             watchers: RwLock::default(),
             leases,
-            files: Files::below(handle.profile.clone()),
+            files: Files::of(handle.folders.clone()),
             handle,
             connections: AtomicU64::new(0),
             seats: [Arc::default(), Arc::default()],
@@ -338,7 +340,7 @@ impl Sessions {
     }
 
     /// Ends one; answers whether it was running. When it answers, its browser
-    /// and profile are gone.
+    /// and profile are gone, or its part of them where others share them.
     pub async fn end(&self, session: SessionId, reason: &str) -> bool {
         let Some(running) = self.write(|running| running.remove(&session)) else {
             return false;

@@ -6,7 +6,11 @@ use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::driver::{self, Handle, NotReady, Order};
+use super::{
+    driver::{self, Handle, NotReady, Order},
+    line::Line,
+    shared::{LIVES, Place, SharedCell},
+};
 use crate::{
     browser::{
         cell::{Cell, CellSpec, LaunchError},
@@ -14,7 +18,7 @@ use crate::{
         discover::Browser,
         switches::Sandbox,
     },
-    egress::Egress,
+    egress::{Egress, Listener},
     model::id::CellId,
     random::{RandomError, random_uuid_v7},
 };
@@ -38,6 +42,8 @@ pub struct CellSettings {
     pub egress: Egress,
     /// How many are kept warm.
     pub warm: usize,
+    /// Sessions that share one at once; none: each has its own.
+    pub share: Option<usize>,
     /// How long one may take to get ready.
     pub patience: Duration,
 }
@@ -81,6 +87,8 @@ pub(super) struct Pool {
 #[derive(Debug, Clone)]
 enum Source {
     Cells(Arc<CellSettings>),
+    /// Shared ones: how many sessions each has, and those that there are.
+    Shared(Arc<CellSettings>, usize, Arc<Mutex<Vec<SharedCell>>>),
     /// What a session needs besides a browser, for tests of its callers.
     #[cfg(test)]
     Nothing(Egress),
@@ -89,7 +97,16 @@ enum Source {
 impl Source {
     async fn launch(&self) -> Result<Handle, PoolError> {
         match self {
-            Self::Cells(settings) => launch(settings).await,
+            Self::Cells(settings) => {
+                let (cell, mut listeners, deny) = launch(settings, 1).await?;
+                let listener = listeners.pop().ok_or(PoolError::Closed)?;
+                let line = Line::whole(cell, listener, deny);
+                Ok(driver::start(line, settings.patience).await?)
+            }
+            Self::Shared(settings, most, cells) => {
+                let place = place(settings, *most, cells).await?;
+                Ok(driver::start(Line::shared(place), settings.patience).await?)
+            }
             #[cfg(test)]
             Self::Nothing(egress) => Ok(super::standin::start(egress).await?),
         }
@@ -115,8 +132,12 @@ impl Pool {
         let (ready, warm) = mpsc::channel(most);
         let (wanted, mut wants) = mpsc::channel::<()>(64);
         let closing = CancellationToken::new();
+        let source = match settings.share {
+            None => Source::Cells(settings.clone()),
+            Some(most) => Source::Shared(settings.clone(), most, Arc::default()),
+        };
         let pool = Self {
-            source: Source::Cells(settings.clone()),
+            source: source.clone(),
             warm: Mutex::new(warm),
             wanted,
             closing: closing.clone(),
@@ -130,7 +151,7 @@ impl Pool {
                     if closing.is_cancelled() {
                         return;
                     }
-                    match launch(&settings).await {
+                    match source.launch().await {
                         Ok(handle) if closing.is_cancelled() => {
                             end(&handle).await;
                             return;
@@ -191,16 +212,44 @@ async fn end(handle: &Handle) {
     }
 }
 
-async fn launch(settings: &CellSettings) -> Result<Handle, PoolError> {
+/// A place in a browser that has one free, or else in a new one. One at a time:
+/// who waits meanwhile finds a place in what was launched.
+async fn place(
+    settings: &CellSettings,
+    most: usize,
+    cells: &Mutex<Vec<SharedCell>>,
+) -> Result<Place, PoolError> {
+    let mut cells = cells.lock().await;
+    cells.retain(|cell| !cell.is_over());
+    for cell in cells.iter() {
+        if let Some(place) = cell.join().await {
+            return Ok(place);
+        }
+    }
+    let (cell, listeners, deny) = launch(settings, most.saturating_mul(LIVES)).await?;
+    let started = SharedCell::start(cell, listeners, deny, most);
+    let (cell, first) = started.ok_or(PoolError::Closed)?;
+    cells.push(cell);
+    Ok(first)
+}
+
+/// A browser, the listeners that it may connect to, and the one that refuses all.
+async fn launch(
+    settings: &CellSettings,
+    places: usize,
+) -> Result<(Cell, Vec<Arc<Listener>>, Arc<Listener>), PoolError> {
     let deny = Arc::new(settings.egress.listen().await?);
-    let listener = Arc::new(settings.egress.listen().await?);
+    let mut listeners = Vec::new();
+    for _ in 0..places {
+        listeners.push(Arc::new(settings.egress.listen().await?));
+    }
     let id = CellId::from_uuid(random_uuid_v7()?);
     let mut spec = CellSpec::new(
         id,
         settings.browser.clone(),
         &settings.data_dir,
         deny.port(),
-        vec![listener.port()],
+        listeners.iter().map(|listener| listener.port()).collect(),
     )?;
     spec.launcher.clone_from(&settings.launcher);
     spec.require.clone_from(&settings.require);
@@ -208,5 +257,5 @@ async fn launch(settings: &CellSettings) -> Result<Handle, PoolError> {
     spec.users = settings.users.clone();
     spec.timeout = settings.patience;
     let cell = Cell::launch(spec).await?;
-    Ok(driver::start(cell, listener, deny, settings.patience).await?)
+    Ok((cell, listeners, deny))
 }

@@ -40,9 +40,6 @@ pub enum SetupError {
     /// This program's own file is not known, so cells cannot be started.
     #[error("the path of this program is not known")]
     Launcher(#[source] io::Error),
-    /// Not built.
-    #[error("`cell.isolation = \"shared\"` is not built yet; use \"process\"")]
-    Shared,
 }
 
 /// Clears away what an earlier broker left in the folder, and begins to warm
@@ -54,9 +51,6 @@ pub async fn sessions(
     config: &Config,
     lock: &DataLock,
 ) -> Result<(Arc<Sessions>, SessionEvents, Egress), SetupError> {
-    if config.cell.isolation == Isolation::Shared {
-        return Err(SetupError::Shared);
-    }
     for reaped in reap_orphans(lock).map_err(SetupError::Reap)? {
         tracing::warn!(cell = %reaped.cell, killed = reaped.killed, problem = reaped.problem, "cleared away a cell that an earlier broker left");
     }
@@ -80,6 +74,10 @@ pub async fn sessions(
             .map_or(DEFAULT_USERS, |(first, last)| first..=last),
         egress: egress.clone(),
         warm: config.cell.warm,
+        share: match config.cell.isolation {
+            Isolation::Process => None,
+            Isolation::Shared => Some(count(config.cell.share)),
+        },
         patience: PATIENCE,
     };
     let limits = Limits {

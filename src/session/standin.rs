@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     Download, DownloadState, Downloads, SessionEvent,
     driver::{Handle, Order},
+    files::Folders,
 };
 use crate::{
     cdp::scan::Scanner,
@@ -82,6 +83,6 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
         clients,
         listener,
         version: "no browser".into(),
-        profile,
+        folders: Folders::below(profile),
     })
 }

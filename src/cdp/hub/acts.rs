@@ -70,12 +70,11 @@ impl Hub {
         // It may be whole before it is broken off, so it counts as broken off
         // from here on, whatever the browser says.
         self.refused_downloads.insert(guid.to_owned());
-        self.ask(
-            "Browser.cancelDownload",
-            json!({"guid": guid}),
-            None,
-            Call::Ignored,
-        );
+        // It is known in one of them.
+        for context in self.contexts.clone() {
+            let params = json!({"guid": guid, "browserContextId": context});
+            self.ask("Browser.cancelDownload", params, None, Call::Ignored);
+        }
         let event = Event::Command {
             connection: 0,
             method: "Browser.downloadWillBegin".to_owned(),

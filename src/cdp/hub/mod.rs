@@ -412,25 +412,9 @@ impl Hub {
             ended: false,
         };
         // INVARIANT: nothing that can make a request comes before this.
-        hub.ask(
-            "Fetch.enable",
-            json!({"patterns": [{"urlPattern": "*", "requestStage": "Request"}]}),
-            None,
-            Call::Vital,
-        );
-        hub.ask(
-            "Target.setDiscoverTargets",
-            json!({"discover": true, "filter": [{"type": "browser", "exclude": true}, {"type": "tab", "exclude": true}, {}]}),
-            None,
-            Call::Vital,
-        );
-        hub.ask(
-            "Target.setAutoAttach",
-            json!({"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true,
-                   "filter": [{"type": "browser", "exclude": true}, {"type": "tab", "exclude": true}, {"type": "browser_ui", "exclude": true}, {}]}),
-            None,
-            Call::Vital,
-        );
+        for (method, params) in arming() {
+            hub.ask(method, params, None, Call::Vital);
+        }
         let context = hub.context_params();
         hub.ask(
             "Target.createBrowserContext",
@@ -586,6 +570,26 @@ impl Hub {
                 .is_some()
         })
     }
+}
+
+/// What arms a browser on its root session: every request pauses, every target is
+/// told of and waits. It comes before the first context.
+pub(super) fn arming() -> [(&'static str, Value); 3] {
+    [
+        (
+            "Fetch.enable",
+            json!({"patterns": [{"urlPattern": "*", "requestStage": "Request"}]}),
+        ),
+        (
+            "Target.setDiscoverTargets",
+            json!({"discover": true, "filter": [{"type": "browser", "exclude": true}, {"type": "tab", "exclude": true}, {}]}),
+        ),
+        (
+            "Target.setAutoAttach",
+            json!({"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true,
+                   "filter": [{"type": "browser", "exclude": true}, {"type": "tab", "exclude": true}, {"type": "browser_ui", "exclude": true}, {}]}),
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{super::scratch::ScratchFolder, Finding};
 use crate::{
     browser::{cell::passable, probe::probe},
     clock::{Clock, boot_id},
-    config::Config,
+    config::{Config, Isolation},
     model::time::Timestamp,
     serve,
 };
@@ -34,7 +34,20 @@ pub(super) async fn all(config: &Config) -> Vec<Finding> {
     ));
     findings.push(listen(config, running));
     findings.extend(browser(config).await);
+    findings.push(isolation(config));
     findings
+}
+
+/// How many sessions a browser has: what is true of one may not be of the other.
+fn isolation(config: &Config) -> Finding {
+    let detail = match config.cell.isolation {
+        Isolation::Process => "process: one browser for each session".to_owned(),
+        Isolation::Shared => format!(
+            "shared: up to {} sessions in one browser, which end together if it does",
+            config.cell.share
+        ),
+    };
+    Finding::holds("isolation", detail)
 }
 
 /// What a browser in a cell of its own shows: executable, sandbox, layers.

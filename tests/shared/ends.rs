@@ -1,0 +1,145 @@
+//! The end of one session, however it comes, is not the end of the others; the
+//! last takes the browser along.
+
+use std::{fs, path::Path};
+
+use serde_json::json;
+
+use crate::{
+    neighbours, stage,
+    support::{
+        broker::Broker,
+        canary::{self, Canary, Hit, Reply},
+        cdp::Page,
+    },
+};
+
+fn routes(hit: &Hit) -> Reply {
+    match hit.path.as_str() {
+        "/ticks" => canary::typed("text/javascript", "setInterval(() => fetch('/tick'), 20)"),
+        "/slow" => canary::endless("text/plain", "piece after piece "),
+        _ => canary::html("<title>home</title>"),
+    }
+}
+
+fn cells(broker: &Broker) -> usize {
+    fs::read_dir(broker.data_dir.join("cells")).map_or(0, |cells| {
+        let profiles = cells
+            .flatten()
+            .filter(|cell| cell.path().join("profile").exists());
+        profiles.count()
+    })
+}
+
+async fn lives(page: &Page, home: &str) {
+    page.navigate(home).await;
+    page.until("document.title == 'home'").await;
+}
+
+async fn one_after_the_other(browser: &Path) {
+    let site = Canary::start(routes).await;
+    let broker = stage::broker(browser);
+    let (operator, [one, two]) = stage::two(&broker, &site, "wire").await;
+    let home = format!("{}/", site.origin_as("a.localhost"));
+    let page = one.cdp.open(&home).await;
+    page.until("document.title == 'home'").await;
+    page.evaluate("(new SharedWorker('/ticks'), fetch('/slow'), 1)")
+        .await;
+    // One that never comes back goes, too.
+    page.call(
+        "Runtime.evaluate",
+        json!({ "expression": "setTimeout(() => { for (;;); }, 500)" }),
+    )
+    .await
+    .unwrap();
+    site.until(|hits| hits.iter().any(|hit| hit.path == "/tick"))
+        .await;
+    let other = two.cdp.open(&home).await;
+    lives(&other, &home).await;
+
+    // Its window is its session's last: with it the session ends.
+    operator.revoke(&one.delegation).await;
+    one.cdp.until_closed().await;
+    operator.end_session(&one.session).await;
+    site.reset();
+    site.until_closed(|hit| hit.path == "/slow").await;
+    lives(&other, &home).await;
+    assert!(
+        site.hits_on("/tick").is_empty(),
+        "a worker outlived its session"
+    );
+    assert_eq!(stage::running(&broker).len(), 1);
+
+    // A third takes a place in the same browser.
+    let third = operator.start_session(&one.agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 1);
+    operator.end_session(&third).await;
+    lives(&other, &home).await;
+    operator.end_session(&two.session).await;
+    assert!(
+        stage::running(&broker).is_empty(),
+        "the last takes it along"
+    );
+    assert_eq!(cells(&broker), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_one_is_not_the_others() {
+    for browser in stage::browsers() {
+        one_after_the_other(&browser).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_browser_is_joined_by_another() {
+    let broker = stage::sharing(&stage::browsers()[0], 2);
+    let operator = broker.operator();
+    let agent = operator.add_agent("clerk").await;
+    let mut sessions = Vec::new();
+    for browsers in [1, 1, 2] {
+        sessions.push(operator.start_session(&agent, &[]).await);
+        assert_eq!(stage::running(&broker).len(), browsers);
+    }
+    // A browser that dies ends its own and no others.
+    let known = stage::running(&broker);
+    known[0].kill();
+    let mut left = 0;
+    for session in &sessions {
+        if crate::support::process::until(std::time::Duration::from_secs(1), || {
+            !known[0].is_running()
+        }) {
+            let cdp = tokio_tungstenite::connect_async(&session.cdp_url).await;
+            left += usize::from(cdp.is_ok());
+        }
+    }
+    assert!(left == 1 || left == 2, "{left}");
+    let next = operator.start_session(&agent, &[]).await;
+    operator.end_session(&next).await;
+}
+
+async fn survives(browser: &Path) {
+    let site = Canary::start(routes).await;
+    let broker = stage::broker(browser);
+    let (operator, [one, two]) = stage::two(&broker, &site, "wire").await;
+    let neighbour = two.cdp.open("about:blank").await;
+    neighbours::attack(&one.cdp, &[neighbour.clone()]).await;
+    // A page that talks without end, to a client that does not read.
+    let loud = one.cdp.open("about:blank").await;
+    loud.ask("Runtime.enable", json!({})).await;
+    let flood =
+        "setInterval(() => { for (let i = 0; i < 200; i++) console.log('x'.repeat(1000)); }, 1)";
+    loud.evaluate(&format!("({flood}, 1)")).await;
+    for _ in 0..20 {
+        assert_eq!(neighbour.evaluate("20 + 22").await, json!(42));
+    }
+    operator.end_session(&one.session).await;
+    assert_eq!(neighbour.evaluate("20 + 22").await, json!(42));
+    operator.end_session(&two.session).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_a_browser_does_not_end_the_neighbours_session() {
+    for browser in stage::browsers() {
+        survives(&browser).await;
+    }
+}
