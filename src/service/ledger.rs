@@ -31,6 +31,9 @@ use crate::{
 pub(super) struct Ledger {
     folder: PathBuf,
     vault: Vault,
+    // Writers of their own: what persons do is not to wait until the traces of all
+    // busy sessions are on the disk.
+    _own: Recorders,
     recorders: Recorders,
     broker: Recorder,
     heads: Mutex<BTreeMap<TraceId, watch::Receiver<Head>>>,
@@ -46,11 +49,13 @@ impl Ledger {
         };
         let recorders = Recorders::new(folder.clone(), settings)?;
         let trace = TraceId::from_uuid(random_uuid_v7()?);
-        let broker = recorders.create(trace, fresh_key(&vault, trace)?)?;
+        let own = Recorders::new(folder.clone(), settings)?;
+        let broker = own.create(trace, fresh_key(&vault, trace)?)?;
         let heads = BTreeMap::from([(trace, broker.heads())]);
         Ok(Self {
             folder,
             vault,
+            _own: own,
             recorders,
             broker,
             heads: Mutex::new(heads),
