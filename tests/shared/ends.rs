@@ -10,7 +10,7 @@ use crate::{
     support::{
         broker::Broker,
         canary::{self, Canary, Hit, Reply},
-        cdp::Page,
+        cdp::{Cdp, Page},
     },
 };
 
@@ -95,25 +95,25 @@ async fn a_full_browser_is_joined_by_another() {
     let broker = stage::sharing(&stage::browsers()[0], 2);
     let operator = broker.operator();
     let agent = operator.add_agent("clerk").await;
-    let mut sessions = Vec::new();
-    for browsers in [1, 1, 2] {
-        sessions.push(operator.start_session(&agent, &[]).await);
-        assert_eq!(stage::running(&broker).len(), browsers);
+    let one = operator.start_session(&agent, &[]).await;
+    let first = stage::running(&broker);
+    let two = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 1);
+    let three = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 2);
+    let mut clients = Vec::new();
+    for session in [&one, &two, &three] {
+        clients.push(Cdp::connect(&session.cdp_url).await);
     }
-    // A browser that dies ends its own and no others.
-    let known = stage::running(&broker);
-    known[0].kill();
-    let mut left = 0;
-    for session in &sessions {
-        if crate::support::process::until(std::time::Duration::from_secs(1), || {
-            !known[0].is_running()
-        }) {
-            let cdp = tokio_tungstenite::connect_async(&session.cdp_url).await;
-            left += usize::from(cdp.is_ok());
-        }
+    // A browser that dies ends its own sessions and no others.
+    first[0].kill();
+    for ended in &clients[..2] {
+        let why = ended.until_closed().await;
+        assert!(why.contains("browser ended"), "{why}");
     }
-    assert!(left == 1 || left == 2, "{left}");
+    clients[2].ask("Browser.getVersion", json!({})).await;
     let next = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 1, "in the one that is left");
     operator.end_session(&next).await;
 }
 
@@ -123,7 +123,7 @@ async fn survives(browser: &Path) {
     let (operator, [one, two]) = stage::two(&broker, &site, "wire").await;
     let neighbour = two.cdp.open("about:blank").await;
     neighbours::attack(&one.cdp, &[neighbour.clone()]).await;
-    // A page that talks without end, to a client that does not read.
+    // One that says more than can be read: it is ended, or it can be read.
     let loud = one.cdp.open("about:blank").await;
     loud.ask("Runtime.enable", json!({})).await;
     let flood =
