@@ -111,7 +111,9 @@ struct Outgoing {
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-type Lines = SelectAll<Pin<Box<dyn Stream<Item = (PlaceId, Option<Vec<u8>>)> + Send>>>;
+/// What one place says, and then once that it says no more.
+type Said = Pin<Box<dyn Stream<Item = (PlaceId, Option<Vec<u8>>)> + Send>>;
+type Lines = SelectAll<Said>;
 
 struct Task {
     router: Router,
@@ -428,11 +430,7 @@ impl Task {
     }
 }
 
-/// What a place says, and then once that it says no more.
-fn line(
-    place: PlaceId,
-    from: mpsc::UnboundedReceiver<Vec<u8>>,
-) -> Pin<Box<dyn Stream<Item = (PlaceId, Option<Vec<u8>>)> + Send>> {
+fn line(place: PlaceId, from: mpsc::UnboundedReceiver<Vec<u8>>) -> Said {
     Box::pin(stream::unfold(Some(from), move |from| async move {
         let mut from = from?;
         match from.recv().await {

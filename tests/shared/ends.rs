@@ -122,7 +122,7 @@ async fn survives(browser: &Path) {
     let broker = stage::broker(browser);
     let (operator, [one, two]) = stage::two(&broker, &site, "wire").await;
     let neighbour = two.cdp.open("about:blank").await;
-    neighbours::attack(&one.cdp, &[neighbour.clone()]).await;
+    neighbours::attack(&one.cdp, std::slice::from_ref(&neighbour)).await;
     // One that says more than can be read: it is ended, or it can be read.
     let loud = one.cdp.open("about:blank").await;
     loud.ask("Runtime.enable", json!({})).await;

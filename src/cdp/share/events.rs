@@ -255,7 +255,6 @@ impl Router {
                 None
             }
             None => {
-                tracing::debug!(?frame, ?request, params, "whose request is this");
                 let full = self.claims.wait(pause, frame, request, bytes.clone(), now);
                 if let Some(other) = full {
                     self.fail_request(&other);
@@ -271,19 +270,16 @@ impl Router {
         let owner = frame
             .and_then(|frame| self.targets.get(frame).copied())
             .or_else(|| self.claims.owner(frame, None));
-        match owner {
-            Some(place) => {
-                if self.downloads.len() >= MOST_DOWNLOADS {
-                    self.downloads.clear();
-                }
-                self.downloads.insert(guid.to_owned(), place);
+        if let Some(place) = owner {
+            if self.downloads.len() >= MOST_DOWNLOADS {
+                self.downloads.clear();
             }
-            None => {
-                tracing::warn!("broke off a download of no session that is known");
-                for context in self.contexts.keys().cloned().collect::<Vec<_>>() {
-                    let params = json!({"guid": guid, "browserContextId": context});
-                    self.ask("Browser.cancelDownload", params, None, What::Plain);
-                }
+            self.downloads.insert(guid.to_owned(), place);
+        } else {
+            tracing::warn!("broke off a download of no session that is known");
+            for context in self.contexts.keys().cloned().collect::<Vec<_>>() {
+                let params = json!({"guid": guid, "browserContextId": context});
+                self.ask("Browser.cancelDownload", params, None, What::Plain);
             }
         }
         owner

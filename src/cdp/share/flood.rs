@@ -13,10 +13,10 @@ use crate::model::time::{BootTime, Now};
 const ASK_AFTER: usize = 1 << 20;
 
 /// How long its answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes meanwhile that make a place the one that fills the line.
-const FLOOD: usize = 4 << 20;
+const FLOOD: usize = 8 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -62,14 +62,16 @@ impl Router {
         if self.line.asked.is_none_or(|by| now.boot < by) {
             return;
         }
+        self.line.asked = Some(now.boot.saturating_add(PATIENCE));
         let all = self.line.heard;
         let loudest = self.places.iter().max_by_key(|(_, place)| place.heard);
-        if let Some((&place, at)) = loudest {
-            if at.heard > FLOOD && at.heard > all / 2 && at.leaving.is_none() {
-                let why = "it made the browser say more than can be read, and others share it";
-                self.out.push_back(Output::End { place, why });
-            }
+        let Some((&place, at)) = loudest else {
+            return;
+        };
+        if at.heard > FLOOD && at.heard > all / 2 && at.leaving.is_none() {
+            let why = "it made the browser say more than can be read, and others share it";
+            self.out.push_back(Output::End { place, why });
+            self.count_anew(now);
         }
-        self.count_anew(now);
     }
 }
