@@ -92,7 +92,7 @@ async fn the_end_of_one_is_not_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_browser_is_joined_by_another() {
-    let broker = stage::sharing(&stage::browsers()[0], 2);
+    let broker = stage::sharing(&stage::browsers()[0], 2, 0);
     let operator = broker.operator();
     let agent = operator.add_agent("clerk").await;
     let one = operator.start_session(&agent, &[]).await;
@@ -115,6 +115,43 @@ async fn a_full_browser_is_joined_by_another() {
     let next = operator.start_session(&agent, &[]).await;
     assert_eq!(stage::running(&broker).len(), 1, "in the one that is left");
     operator.end_session(&next).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_has_so_many_sessions_in_its_life() {
+    let broker = stage::sharing(&stage::browsers()[0], 2, 0);
+    let operator = broker.operator();
+    let agent = operator.add_agent("clerk").await;
+    let stays = operator.start_session(&agent, &[]).await;
+    // Four times as many as it has at once, the one that stays among them.
+    for _ in 1..8 {
+        let session = operator.start_session(&agent, &[]).await;
+        assert_eq!(stage::running(&broker).len(), 1);
+        operator.end_session(&session).await;
+    }
+    let next = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 2, "the first is used up");
+    for session in [&stays, &next] {
+        operator.end_session(session).await;
+    }
+    assert!(stage::running(&broker).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_is_kept_ready() {
+    let broker = stage::sharing(&stage::browsers()[0], 8, 1);
+    let operator = broker.operator();
+    let agent = operator.add_agent("clerk").await;
+    for _ in 0..3 {
+        let session = operator.start_session(&agent, &[]).await;
+        let page = Cdp::connect(&session.cdp_url)
+            .await
+            .open("about:blank")
+            .await;
+        assert_eq!(page.evaluate("20 + 22").await, json!(42));
+        assert_eq!(stage::running(&broker).len(), 1);
+        operator.end_session(&session).await;
+    }
 }
 
 async fn survives(browser: &Path) {
