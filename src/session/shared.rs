@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{
-    Stream, StreamExt as _,
+    FutureExt as _, Stream, StreamExt as _,
     stream::{self, SelectAll},
 };
 use tokio::{
@@ -45,6 +45,9 @@ pub(super) const LIVES: usize = 4;
 
 /// Bytes that may wait for one session's task.
 const MOST_WAITING: usize = 64 << 20;
+
+/// Messages that are taken from Chromium before others have a turn.
+const READ_AT_ONCE: usize = 64;
 
 /// Messages of all places that may wait for Chromium.
 const MOST_OUTGOING: usize = 32;
@@ -108,7 +111,9 @@ struct Outgoing {
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-type Lines = SelectAll<Pin<Box<dyn Stream<Item = (PlaceId, Option<Vec<u8>>)> + Send>>>;
+/// What one place says, and then once that it says no more.
+type Said = Pin<Box<dyn Stream<Item = (PlaceId, Option<Vec<u8>>)> + Send>>;
+type Lines = SelectAll<Said>;
 
 struct Task {
     router: Router,
@@ -228,7 +233,16 @@ impl Task {
                     None => break,
                 },
                 message = reader.next() => match message {
-                    Ok(Some(message)) => self.router.handle_browser(&message, clock.now()),
+                    Ok(Some(message)) => {
+                        self.router.handle_browser(&message, clock.now());
+                        // What has come already, at once: a flood is read fastest so.
+                        for _ in 0..READ_AT_ONCE {
+                            let Some(Ok(Some(message))) = reader.next().now_or_never() else {
+                                break;
+                            };
+                            self.router.handle_browser(&message, clock.now());
+                        }
+                    }
                     Ok(None) => self.over = Some("its browser ended".to_owned()),
                     Err(error) => {
                         tracing::warn!(%error, "the browser's pipe broke");
@@ -371,16 +385,12 @@ impl Task {
                 let bytes = message.len();
                 let waiting = line.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
                 if waiting > MOST_WAITING {
-                    let why = format!(
-                        "its browser told it more than {} MiB that it did not take",
-                        MOST_WAITING >> 20
-                    );
-                    line.to.send(Err(why)).ok();
-                    self.router.leave(place, Clock.now());
+                    self.ends(place, "its browser told it more than it took");
                 } else {
                     line.to.send(Ok(message)).ok();
                 }
             }
+            Output::End { place, why } => self.ends(place, why),
             // Of `carry` alone; a command of a place does not end one.
             Output::Left(_) => {}
             Output::Fail(why) => {
@@ -388,6 +398,15 @@ impl Task {
                 self.over.get_or_insert_with(|| why.to_owned());
             }
         }
+    }
+
+    /// Takes a place away.
+    fn ends(&mut self, place: PlaceId, why: &str) {
+        tracing::warn!(why, "a session of a shared browser is ended");
+        if let Some(line) = self.places.get(&place) {
+            line.to.send(Err(why.to_owned())).ok();
+        }
+        self.router.leave(place, Clock.now());
     }
 
     async fn left(&mut self, place: PlaceId) {
@@ -411,11 +430,7 @@ impl Task {
     }
 }
 
-/// What a place says, and then once that it says no more.
-fn line(
-    place: PlaceId,
-    from: mpsc::UnboundedReceiver<Vec<u8>>,
-) -> Pin<Box<dyn Stream<Item = (PlaceId, Option<Vec<u8>>)> + Send>> {
+fn line(place: PlaceId, from: mpsc::UnboundedReceiver<Vec<u8>>) -> Said {
     Box::pin(stream::unfold(Some(from), move |from| async move {
         let mut from = from?;
         match from.recv().await {

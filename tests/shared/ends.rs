@@ -10,7 +10,7 @@ use crate::{
     support::{
         broker::Broker,
         canary::{self, Canary, Hit, Reply},
-        cdp::Page,
+        cdp::{Cdp, Page},
     },
 };
 
@@ -92,29 +92,66 @@ async fn the_end_of_one_is_not_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_browser_is_joined_by_another() {
-    let broker = stage::sharing(&stage::browsers()[0], 2);
+    let broker = stage::sharing(&stage::browsers()[0], 2, 0);
     let operator = broker.operator();
     let agent = operator.add_agent("clerk").await;
-    let mut sessions = Vec::new();
-    for browsers in [1, 1, 2] {
-        sessions.push(operator.start_session(&agent, &[]).await);
-        assert_eq!(stage::running(&broker).len(), browsers);
+    let one = operator.start_session(&agent, &[]).await;
+    let first = stage::running(&broker);
+    let two = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 1);
+    let three = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 2);
+    let mut clients = Vec::new();
+    for session in [&one, &two, &three] {
+        clients.push(Cdp::connect(&session.cdp_url).await);
     }
-    // A browser that dies ends its own and no others.
-    let known = stage::running(&broker);
-    known[0].kill();
-    let mut left = 0;
-    for session in &sessions {
-        if crate::support::process::until(std::time::Duration::from_secs(1), || {
-            !known[0].is_running()
-        }) {
-            let cdp = tokio_tungstenite::connect_async(&session.cdp_url).await;
-            left += usize::from(cdp.is_ok());
-        }
+    // A browser that dies ends its own sessions and no others.
+    first[0].kill();
+    for ended in &clients[..2] {
+        let why = ended.until_closed().await;
+        assert!(why.contains("browser ended"), "{why}");
     }
-    assert!(left == 1 || left == 2, "{left}");
+    clients[2].ask("Browser.getVersion", json!({})).await;
     let next = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 1, "in the one that is left");
     operator.end_session(&next).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_has_so_many_sessions_in_its_life() {
+    let broker = stage::sharing(&stage::browsers()[0], 2, 0);
+    let operator = broker.operator();
+    let agent = operator.add_agent("clerk").await;
+    let stays = operator.start_session(&agent, &[]).await;
+    // Four times as many as it has at once, the one that stays among them.
+    for _ in 1..8 {
+        let session = operator.start_session(&agent, &[]).await;
+        assert_eq!(stage::running(&broker).len(), 1);
+        operator.end_session(&session).await;
+    }
+    let next = operator.start_session(&agent, &[]).await;
+    assert_eq!(stage::running(&broker).len(), 2, "the first is used up");
+    for session in [&stays, &next] {
+        operator.end_session(session).await;
+    }
+    assert!(stage::running(&broker).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_is_kept_ready() {
+    let broker = stage::sharing(&stage::browsers()[0], 8, 1);
+    let operator = broker.operator();
+    let agent = operator.add_agent("clerk").await;
+    for _ in 0..3 {
+        let session = operator.start_session(&agent, &[]).await;
+        let page = Cdp::connect(&session.cdp_url)
+            .await
+            .open("about:blank")
+            .await;
+        assert_eq!(page.evaluate("20 + 22").await, json!(42));
+        assert_eq!(stage::running(&broker).len(), 1);
+        operator.end_session(&session).await;
+    }
 }
 
 async fn survives(browser: &Path) {
@@ -122,8 +159,8 @@ async fn survives(browser: &Path) {
     let broker = stage::broker(browser);
     let (operator, [one, two]) = stage::two(&broker, &site, "wire").await;
     let neighbour = two.cdp.open("about:blank").await;
-    neighbours::attack(&one.cdp, &[neighbour.clone()]).await;
-    // A page that talks without end, to a client that does not read.
+    neighbours::attack(&one.cdp, std::slice::from_ref(&neighbour)).await;
+    // One that says more than can be read: it is ended, or it can be read.
     let loud = one.cdp.open("about:blank").await;
     loud.ask("Runtime.enable", json!({})).await;
     let flood =

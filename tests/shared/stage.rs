@@ -15,14 +15,14 @@ pub use crate::whole::{Cookie, Lender, browsers, plain, scope};
 
 /// A broker whose sessions share `browser`.
 pub fn broker(browser: &Path) -> Broker {
-    sharing(browser, 8)
+    sharing(browser, 8, 0)
 }
 
-/// The same, so many at once.
-pub fn sharing(browser: &Path, share: u32) -> Broker {
+/// The same: so many at once, so many kept ready.
+pub fn sharing(browser: &Path, share: u32, warm: u32) -> Broker {
     let path = browser.display();
     Broker::start(&format!(
-        "[browser]\npath = \"{path}\"\n[cell]\nisolation = \"shared\"\nshare = {share}\nwarm = 0"
+        "[browser]\npath = \"{path}\"\n[cell]\nisolation = \"shared\"\nshare = {share}\nwarm = {warm}"
     ))
 }
 

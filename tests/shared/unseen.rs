@@ -6,8 +6,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{self, refused},
-    support::canary::{self, Canary, Hit, Reply},
+    stage::{self, Tenant, refused},
+    support::{
+        canary::{self, Canary, Hit, Reply},
+        cdp::Page,
+    },
 };
 
 fn routes(hit: &Hit) -> Reply {
@@ -16,6 +19,69 @@ fn routes(hit: &Hit) -> Reply {
         "/" => canary::html("<title>home</title><a href=/report download>report</a>"),
         _ => canary::text("here"),
     }
+}
+
+/// Neither by its targets, nor by its contexts, on whichever session.
+async fn names_are_refused(one: &Tenant, page: &Page, victim: &Page, contexts: &[String]) {
+    for place in [None, Some(page.session.as_str())] {
+        for target in [victim.target.clone(), format!("tab.{}", victim.target)] {
+            for method in [
+                "Target.attachToTarget",
+                "Target.closeTarget",
+                "Target.activateTarget",
+                "Target.getTargetInfo",
+                "Browser.getWindowForTarget",
+            ] {
+                let params = json!({ "targetId": target, "flatten": true });
+                refused(&one.cdp, place, method, params).await;
+            }
+        }
+        for context in contexts {
+            let named = |mut params: Value| {
+                params["browserContextId"] = context.as_str().into();
+                params
+            };
+            for (method, params) in [
+                ("Target.createTarget", json!({ "url": "about:blank" })),
+                ("Target.disposeBrowserContext", json!({})),
+                ("Storage.getCookies", json!({})),
+                ("Storage.setCookies", json!({ "cookies": [] })),
+                ("Storage.clearCookies", json!({})),
+                ("Browser.cancelDownload", json!({ "guid": "x" })),
+                ("Browser.setDownloadBehavior", json!({ "behavior": "deny" })),
+                (
+                    "Browser.grantPermissions",
+                    json!({ "permissions": ["geolocation"] }),
+                ),
+                ("Browser.resetPermissions", json!({})),
+            ] {
+                refused(&one.cdp, place, method, named(params)).await;
+            }
+        }
+    }
+    // Its CDP sessions are nobody else's.
+    for method in ["Runtime.evaluate", "Page.close", "Network.getCookies"] {
+        let params = json!({ "expression": "document.cookie" });
+        refused(&one.cdp, Some(&victim.session), method, params).await;
+    }
+    let params = json!({ "sessionId": victim.session });
+    refused(&one.cdp, None, "Target.detachFromTarget", params).await;
+}
+
+/// One does not reach what only the other's scope allows.
+async fn scope_is_its_own(site: &Canary, page: &Page, victim: &Page) {
+    let there = format!("{}/only", site.origin_as("c.localhost"));
+    let fetch =
+        format!("fetch('{there}', {{ mode: 'no-cors' }}).then(() => 'came', () => 'refused')");
+    let socket = there.replace("http", "ws");
+    let open = format!(
+        "new Promise((done) => {{ const s = new WebSocket('{socket}'); s.onopen = () => done('came'); s.onerror = () => done('refused'); }})"
+    );
+    assert_eq!(page.evaluate(&fetch).await, "refused");
+    assert_eq!(page.evaluate(&open).await, "refused");
+    assert!(site.hits_on("/only").is_empty());
+    assert_eq!(victim.evaluate(&fetch).await, "came");
+    assert_eq!(site.hits_on("/only").len(), 1);
 }
 
 async fn unseen(browser: &Path) {
@@ -47,50 +113,7 @@ async fn unseen(browser: &Path) {
     let page = one.cdp.open(&home).await;
     page.until("document.title == 'home'").await;
 
-    // Neither by its targets, nor by its contexts, on whichever session.
-    for place in [None, Some(page.session.as_str())] {
-        for target in [victim.target.clone(), format!("tab.{}", victim.target)] {
-            for method in [
-                "Target.attachToTarget",
-                "Target.closeTarget",
-                "Target.activateTarget",
-                "Target.getTargetInfo",
-                "Browser.getWindowForTarget",
-            ] {
-                let params = json!({ "targetId": target, "flatten": true });
-                refused(&one.cdp, place, method, params).await;
-            }
-        }
-        for context in &contexts {
-            let named = |mut params: Value| {
-                params["browserContextId"] = context.as_str().into();
-                params
-            };
-            for (method, params) in [
-                ("Target.createTarget", json!({ "url": "about:blank" })),
-                ("Target.disposeBrowserContext", json!({})),
-                ("Storage.getCookies", json!({})),
-                ("Storage.setCookies", json!({ "cookies": [] })),
-                ("Storage.clearCookies", json!({})),
-                ("Browser.cancelDownload", json!({ "guid": "x" })),
-                ("Browser.setDownloadBehavior", json!({ "behavior": "deny" })),
-                (
-                    "Browser.grantPermissions",
-                    json!({ "permissions": ["geolocation"] }),
-                ),
-                ("Browser.resetPermissions", json!({})),
-            ] {
-                refused(&one.cdp, place, method, named(params)).await;
-            }
-        }
-    }
-    // Its CDP sessions are nobody else's.
-    for method in ["Runtime.evaluate", "Page.close", "Network.getCookies"] {
-        let params = json!({ "expression": "document.cookie" });
-        refused(&one.cdp, Some(&victim.session), method, params).await;
-    }
-    let params = json!({ "sessionId": victim.session });
-    refused(&one.cdp, None, "Target.detachFromTarget", params).await;
+    names_are_refused(&one, &page, &victim, &contexts).await;
     // What is asked without a name is about its own.
     let cookies = one
         .cdp
@@ -135,19 +158,7 @@ async fn unseen(browser: &Path) {
     }
     assert!(!one.cdp.has_heard("of the neighbour") && !one.cdp.has_heard("by-two"));
 
-    // Nor does one reach what only the other's scope allows.
-    let there = format!("{}/only", site.origin_as("c.localhost"));
-    let fetch =
-        format!("fetch('{there}', {{ mode: 'no-cors' }}).then(() => 'came', () => 'refused')");
-    let socket = there.replace("http", "ws");
-    let open = format!(
-        "new Promise((done) => {{ const s = new WebSocket('{socket}'); s.onopen = () => done('came'); s.onerror = () => done('refused'); }})"
-    );
-    assert_eq!(page.evaluate(&fetch).await, "refused");
-    assert_eq!(page.evaluate(&open).await, "refused");
-    assert!(site.hits_on("/only").is_empty());
-    assert_eq!(victim.evaluate(&fetch).await, "came");
-    assert_eq!(site.hits_on("/only").len(), 1);
+    scope_is_its_own(&site, &page, &victim).await;
     for tenant in [&one, &two] {
         operator.end_session(&tenant.session).await;
     }

@@ -71,7 +71,7 @@ impl Router {
             }
         };
         match (message.id, message.method.as_deref()) {
-            (Some(id), _) => self.reply(id, &message),
+            (Some(id), _) => self.reply(id, &message, now),
             (None, Some(method)) => {
                 let params = message.params.map_or("{}", RawValue::get);
                 let to = match message.session.as_deref() {
@@ -79,6 +79,7 @@ impl Router {
                     Some(session) => self.session_event(session, method, params),
                 };
                 if let Some(place) = to {
+                    self.heard(place, bytes.len(), now);
                     self.hand(place, bytes.clone());
                 }
                 self.known_now();
@@ -110,7 +111,7 @@ impl Router {
         }
     }
 
-    fn reply(&mut self, id: u64, message: &Message<'_>) {
+    fn reply(&mut self, id: u64, message: &Message<'_>, now: Now) {
         let asked = u32::try_from(id)
             .ok()
             .and_then(|id| self.pending.remove(&id));
@@ -123,6 +124,7 @@ impl Router {
         };
         match asked.what {
             What::Plain => {}
+            What::Answers => self.answers(),
             What::Arm => {
                 if message.result.is_none() {
                     self.out
@@ -164,7 +166,10 @@ impl Router {
                 session: message.session.as_deref(),
             };
             match serde_json::to_vec(&reply) {
-                Ok(reply) => self.hand(place, reply.into()),
+                Ok(reply) => {
+                    self.heard(place, reply.len(), now);
+                    self.hand(place, reply.into());
+                }
                 Err(error) => tracing::error!(%error, "an answer cannot be written"),
             }
         }
@@ -265,19 +270,16 @@ impl Router {
         let owner = frame
             .and_then(|frame| self.targets.get(frame).copied())
             .or_else(|| self.claims.owner(frame, None));
-        match owner {
-            Some(place) => {
-                if self.downloads.len() >= MOST_DOWNLOADS {
-                    self.downloads.clear();
-                }
-                self.downloads.insert(guid.to_owned(), place);
+        if let Some(place) = owner {
+            if self.downloads.len() >= MOST_DOWNLOADS {
+                self.downloads.clear();
             }
-            None => {
-                tracing::warn!("broke off a download of no session that is known");
-                for context in self.contexts.keys().cloned().collect::<Vec<_>>() {
-                    let params = json!({"guid": guid, "browserContextId": context});
-                    self.ask("Browser.cancelDownload", params, None, What::Plain);
-                }
+            self.downloads.insert(guid.to_owned(), place);
+        } else {
+            tracing::warn!("broke off a download of no session that is known");
+            for context in self.contexts.keys().cloned().collect::<Vec<_>>() {
+                let params = json!({"guid": guid, "browserContextId": context});
+                self.ask("Browser.cancelDownload", params, None, What::Plain);
             }
         }
         owner

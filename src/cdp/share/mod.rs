@@ -11,6 +11,7 @@
 mod claims;
 mod commands;
 mod events;
+mod flood;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +31,9 @@ use crate::model::time::{BootTime, Now};
 /// Number of a place within its browser; never used twice.
 pub type PlaceId = u32;
 
-/// How long a place's contexts may take to be gone.
-const LEAVE: Duration = Duration::from_secs(10);
+/// How long a place's contexts may take to be gone: longer than it takes to read
+/// what a flood has left in the line.
+const LEAVE: Duration = Duration::from_secs(30);
 
 /// What a place is told of its part of the browser, and held to.
 #[derive(Debug, Clone)]
@@ -61,6 +63,13 @@ pub enum Output {
     },
     /// Nothing of it is left in the browser.
     Left(PlaceId),
+    /// Its session must end.
+    End {
+        /// Which.
+        place: PlaceId,
+        /// Why.
+        why: &'static str,
+    },
     /// The browser must end: it cannot be relied on any more.
     Fail(&'static str),
 }
@@ -79,6 +88,7 @@ pub struct Router {
     /// Requests that a place has yet to answer.
     paused: HashMap<String, PlaceId>,
     downloads: HashMap<String, PlaceId>,
+    line: flood::Line,
     out: VecDeque<Output>,
 }
 
@@ -89,6 +99,8 @@ struct Place {
     creating: usize,
     /// It leaves, and by then nothing of it may be left.
     leaving: Option<BootTime>,
+    /// Bytes that the browser said to it of late.
+    heard: usize,
 }
 
 /// A command that Chromium has not answered yet.
@@ -111,6 +123,8 @@ enum What {
     Dispose(Arc<str>),
     /// For a CDP session for this place.
     Attach(PlaceId),
+    /// That it answers at all.
+    Answers,
 }
 
 impl Router {
@@ -130,6 +144,7 @@ impl Router {
             claims: Claims::default(),
             paused: HashMap::new(),
             downloads: HashMap::new(),
+            line: flood::Line::default(),
             out: VecDeque::new(),
         };
         // INVARIANT: nothing that can make a request comes before this.
@@ -146,6 +161,7 @@ impl Router {
             setup,
             creating: 0,
             leaving: None,
+            heard: 0,
         };
         self.places.insert(self.last_place, place);
         self.last_place
@@ -188,11 +204,14 @@ impl Router {
     #[must_use]
     pub fn deadline(&self) -> Option<BootTime> {
         let leaving = self.places.values().filter_map(|place| place.leaving);
-        leaving.chain(self.claims.deadline()).min()
+        let others = [self.claims.deadline(), self.line_deadline()];
+        leaving.chain(others.into_iter().flatten()).min()
     }
 
-    /// Refuses requests that nobody has claimed in time.
+    /// Refuses requests that nobody has claimed in time, and ends who holds the
+    /// others up.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.line_late(now);
         for request in self.claims.late(now) {
             tracing::warn!("refused a request that no session of the browser made");
             self.fail_request(&request);

@@ -401,3 +401,44 @@ fn a_browser_that_lets_nothing_go_is_ended() {
     stage.router.handle_timeout(stage.now);
     assert!(matches!(stage.drain().as_slice(), [Output::Fail(_)]));
 }
+
+#[test]
+fn who_fills_the_line_is_ended_and_nobody_for_a_slow_machine() {
+    let mut stage = Stage::new();
+    let log = json!({"text": "x".repeat(1 << 20)});
+    let say = |stage: &mut Stage, n: usize| {
+        let session = format!("s-{n}");
+        stage.event(Some(&session), "Runtime.consoleAPICalled", log.clone())
+    };
+    let ended = |stage: &mut Stage| {
+        stage.now.boot = stage.router.deadline().unwrap();
+        stage.router.handle_timeout(stage.now);
+        stage.drain().into_iter().find_map(|output| match output {
+            Output::End { place, .. } => Some(place),
+            _ => None,
+        })
+    };
+    let out = say(&mut stage, 0);
+    assert_eq!(methods(&out), ["Browser.getVersion"], "asked after so much");
+    say(&mut stage, 1);
+    assert_eq!(ended(&mut stage), None, "slow, and nobody's doing");
+    for _ in 0..4 {
+        say(&mut stage, 1);
+    }
+    assert_eq!(
+        ended(&mut stage),
+        None,
+        "not so much that it would be its doing"
+    );
+    for _ in 0..4 {
+        say(&mut stage, 1);
+    }
+    assert_eq!(ended(&mut stage), Some(stage.places[1]));
+    // Once it answers, nothing is late.
+    let Some(Output::Browser { message, .. }) = out.first() else {
+        panic!("{out:?}")
+    };
+    let asked: Value = serde_json::from_slice(message).unwrap();
+    stage.reply(&asked, json!({}));
+    assert_eq!(stage.router.deadline(), None);
+}
