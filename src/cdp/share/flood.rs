@@ -9,6 +9,9 @@ use serde_json::json;
 use super::{Output, PlaceId, Router, What};
 use crate::model::time::{BootTime, Now};
 
+/// What a message costs Chromium besides its length.
+const EACH: usize = 2 << 10;
+
 /// Bytes after which Chromium is asked again.
 const ASK_AFTER: usize = 1 << 20;
 
@@ -29,10 +32,11 @@ pub(super) struct Line {
 impl Router {
     /// Takes note of what was heard for a place.
     pub(super) fn heard(&mut self, id: PlaceId, bytes: usize, now: Now) {
+        let cost = bytes + EACH;
         if let Some(place) = self.places.get_mut(&id) {
-            place.heard += bytes;
+            place.heard += cost;
         }
-        self.line.heard += bytes;
+        self.line.heard += cost;
         if self.line.asked.is_none() && self.line.heard > ASK_AFTER {
             self.count_anew(now);
             self.ask("Browser.getVersion", json!({}), None, What::Answers);
