@@ -2,7 +2,10 @@
 //! it, cannot take it, and loses it. Every call is the public API's; the
 //! agent's part speaks CDP to its own endpoint like any client.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use chromiumoxide::{
@@ -22,6 +25,9 @@ use crate::{cli::client::Client, model::secret::Secret};
 
 /// Longest time for one step; a step that takes longer did not hold.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Longest time until a page that is there can be asked what it shows.
+const SETTLES: Duration = Duration::from_secs(5);
 
 /// Tells of steps as they happen.
 pub trait Teller {
@@ -382,10 +388,17 @@ impl Story {
     async fn visit(&self, url: &str) -> Result<String> {
         let page = &self.cdp()?.page;
         page.goto(url).await?;
-        Ok(page
-            .evaluate("document.body.innerText")
-            .await?
-            .into_value()?)
+        let text = "document.body.innerText";
+        let until = Instant::now() + SETTLES;
+        loop {
+            match page.evaluate(text).await {
+                Ok(shown) => return Ok(shown.into_value()?),
+                Err(error) if Instant::now() > until => return Err(error.into()),
+                // The client takes a page for loaded a moment before it has heard of
+                // its script context.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
     }
 }
 
