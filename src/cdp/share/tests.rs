@@ -35,8 +35,8 @@ impl Stage {
             },
             places,
         };
-        for n in 0..2 {
-            let made = stage.pass(n, "Target.createBrowserContext", context(PROXY[n]));
+        for (n, proxy) in PROXY.iter().enumerate() {
+            let made = stage.pass(n, "Target.createBrowserContext", context(proxy));
             stage.reply(&made, json!({"browserContextId": format!("ctx-{n}")}));
             stage.attached(n);
         }
