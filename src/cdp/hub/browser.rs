@@ -150,7 +150,9 @@ impl Hub {
             (Call::FirstPage, Ok(_)) => self.out.push_back(Output::Warm),
             (Call::Fence(token), _) => self.out.push_back(Output::Flushed { token }),
             (Call::Emptied(token), _) => self.emptied(token, now),
-            (Call::Left(page), _) => self.page_left(&page, now),
+            (Call::Left { page, again }, result) => {
+                self.page_answered(&page, again, result.ok().as_ref(), now);
+            }
             (Call::Cleared(network), _) => self.cleared(&network),
             (Call::Attach(attach), result) => {
                 self.attached(attach, result.as_ref().map_err(Clone::clone), now);

@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Call, Hub};
+use super::{Call, Hub, targets::Target};
 use crate::{
     broker::lease::Lease,
     cdp::envelope,
@@ -29,6 +29,9 @@ const WINDOW_CLOSED: &str = "Hallpass.windowClosed";
 
 /// How long a page may take to leave before it is closed.
 const LEAVE: Duration = Duration::from_secs(3);
+
+/// What Chromium says of a navigation that replaced nothing.
+const ABORTED: &str = "net::ERR_ABORTED";
 
 /// What is left to do for windows that closed.
 #[derive(Debug, Default)]
@@ -122,6 +125,32 @@ impl Hub {
         }
     }
 
+    /// Chromium says how a page left. One that went nowhere, because the page broke it
+    /// off or what came was a download, still shows what was lent: it is sent once
+    /// more, and then closed.
+    pub(super) fn page_answered(
+        &mut self,
+        page: &Arc<str>,
+        again: bool,
+        result: Option<&Value>,
+        now: Now,
+    ) {
+        let error = result.map(|result| result.get("errorText").and_then(Value::as_str));
+        let went = error.is_some_and(|error| error != Some(ABORTED));
+        if !went && !again && self.send_away(page, true) {
+            return;
+        }
+        if !went {
+            self.close_page(page);
+        }
+        self.page_left(page, now);
+    }
+
+    fn close_page(&mut self, page: &str) {
+        let params = json!({"targetId": page});
+        self.ask("Target.closeTarget", params, None, Call::Ignored);
+    }
+
     /// A page shows the notice, or is gone.
     pub(super) fn page_left(&mut self, page: &str, now: Now) {
         for leaving in &mut self.endings.leaving {
@@ -139,18 +168,16 @@ impl Hub {
             }
         }
         for page in late {
-            let params = json!({"targetId": page});
-            self.ask("Target.closeTarget", params, None, Call::Ignored);
+            self.close_page(&page);
         }
         self.tell_left(now);
     }
 
     fn tell_left(&mut self, now: Now) {
-        let (left, leaving) = std::mem::take(&mut self.endings.leaving)
+        let (left, leaving): (Vec<_>, _) = std::mem::take(&mut self.endings.leaving)
             .into_iter()
             .partition(|leaving| leaving.pages.is_empty());
         self.endings.leaving = leaving;
-        let left: Vec<Leaving> = left;
         for Leaving { delegation, .. } in left {
             self.tell_closed(delegation, now);
         }
@@ -191,36 +218,46 @@ impl Hub {
         }
     }
 
-    /// Each is sent where it is already; that request is decided and refused.
-    /// Answers the pages that are on their way now; of frames nobody waits.
+    /// Sends away what shows one of these; answers the pages that are on their way
+    /// now. Of frames nobody waits.
     fn leave_pages(&mut self, over: &BTreeSet<Origin>) -> BTreeSet<Arc<str>> {
-        let mut pages = BTreeSet::new();
-        let mut leaving = Vec::new();
-        for (id, target) in &self.targets {
-            let shown = matches!(target.kind.as_str(), "page" | "iframe");
+        let is_over = |target: &Target| {
             let origin = target.url.as_ref().and_then(Origin::of);
-            let (Some(session), Some(url), true, Some(origin)) =
-                (&target.broker, &target.url, shown, origin)
-            else {
-                continue;
-            };
-            if over.contains(&origin) {
-                let mut url = url.clone();
-                url.set_fragment(None);
-                let params = json!({"url": url, "frameId": id});
-                let waits = target.kind == "page";
-                let call = if waits {
-                    pages.insert(id.clone());
-                    Call::Left(id.clone())
-                } else {
-                    Call::Ignored
-                };
-                leaving.push((session.clone(), params, call));
+            origin.is_some_and(|origin| over.contains(&origin))
+        };
+        let shown = self.targets.iter().filter(|(_, target)| is_over(target));
+        let shown: Vec<Arc<str>> = shown.map(|(id, _)| id.clone()).collect();
+        let mut pages = BTreeSet::new();
+        for id in shown {
+            if self.send_away(&id, false) {
+                pages.insert(id);
             }
         }
-        for (session, params, call) in leaving {
-            self.ask("Page.navigate", params, Some(&session), call);
-        }
         pages
+    }
+
+    /// Sends a page or frame where it is already; that request is decided and
+    /// refused. Answers whether it is a page, whose answer will come.
+    fn send_away(&mut self, id: &Arc<str>, again: bool) -> bool {
+        let Some(target) = self.targets.get(id) else {
+            return false;
+        };
+        let (Some(session), Some(url)) = (target.broker.clone(), &target.url) else {
+            return false;
+        };
+        let call = match target.kind.as_str() {
+            "page" => Call::Left {
+                page: id.clone(),
+                again,
+            },
+            "iframe" => Call::Ignored,
+            _ => return false,
+        };
+        let waits = matches!(call, Call::Left { .. });
+        let mut url = url.clone();
+        url.set_fragment(None);
+        let params = json!({"url": url, "frameId": id});
+        self.ask("Page.navigate", params, Some(&session), call);
+        waits
     }
 }

@@ -342,8 +342,8 @@ enum Call {
     Emptied(u64),
     /// A cookie that the response to this request set is out of the jar.
     Cleared(String),
-    /// This page was sent to the notice.
-    Left(Arc<str>),
+    /// This page was sent to the notice, for the first time or once more.
+    Left { page: Arc<str>, again: bool },
     /// `Target.attachToTarget` for a client.
     Attach(attach::Attach),
     /// `Target.createTarget` for a client.

@@ -2,13 +2,16 @@
 //! refused; where a delegation says so, they are gathered and proposed to a person,
 //! who would not know them by heart.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Hub, Output};
-use crate::model::{
-    action::{Destination, RequestAction},
-    origin::Origin,
-    time::{BootTime, Now},
+use crate::{
+    broker::lease::Lease,
+    model::{
+        action::{Destination, RequestAction},
+        origin::Origin,
+        time::{BootTime, Now},
+    },
 };
 
 /// How long others are waited for after the first, so that a page's become one
@@ -53,7 +56,7 @@ impl Hub {
             return;
         };
         let proposes = self.tenant.as_ref().is_some_and(|tenant| {
-            let for_page = |lease: &std::sync::Arc<crate::broker::lease::Lease>| {
+            let for_page = |lease: &Arc<Lease>| {
                 let scope = &lease.scope;
                 (lease.is_open(now) && scope.proposes() && scope.covers_origin(&page)).then_some(())
             };

@@ -167,3 +167,40 @@ fn cookies_of_a_made_context_are_the_clients_own() {
         assert_ne!(values[2], SECRET, "{command}");
     }
 }
+
+/// What Chromium says of where a page was sent, each time; what that leads to.
+#[test]
+fn a_page_that_does_not_leave_is_sent_once_more_and_then_closed() {
+    let aborted = || json!({"frameId": "PAGE", "errorText": "net::ERR_ABORTED"});
+    let went = || json!({"frameId": "PAGE", "loaderId": "L"});
+    for (answers, closed) in [
+        (vec![went()], false),
+        (vec![aborted(), went()], false),
+        (vec![aborted(), aborted()], true),
+    ] {
+        let mut world = World::new(Delivery::Wire, r#"["GET"]"#);
+        world.target("PAGE", "OWN", "https://app.test/list#part");
+        let (delegation, now) = (world.lease.delegation, world.now);
+        let origin = "https://app.test".parse().unwrap();
+        world.hub.endings.note(delegation, origin);
+        world.split();
+        world.lease.close(CloseReason::Revoked);
+        world.hub.drain(delegation, 1, now);
+        let (_, asked) = world.split();
+        world.answer(find(&asked, "Browser.getVersion"), json!({}));
+        for answer in answers {
+            assert!(world.hub.is_leaving());
+            let (_, asked) = world.split();
+            let sent = find(&asked, "Page.navigate").clone();
+            assert_eq!(sent["params"]["url"], "https://app.test/list");
+            world.answer(&sent, answer);
+        }
+        let (_, asked) = world.split();
+        let close = asked
+            .iter()
+            .find(|sent| sent["method"] == "Target.closeTarget");
+        let target = close.map(|sent| sent["params"]["targetId"].clone());
+        assert_eq!(target, closed.then(|| json!("PAGE")));
+        assert!(!world.hub.is_leaving());
+    }
+}
