@@ -23,10 +23,10 @@ pub const GROUP: Group = Group {
 fn run(scale: Scale) -> Vec<Samples> {
     let browser = world::browser();
     world::run(async {
-        let count = scale.of(3, 50);
+        let count = scale.of(3, 200);
         let site = world::site().await;
         let config =
-            "[cell]\nwarm = 0\n[session]\nmax = 100\ngrace = \"10m\"\n[agent]\nsessions = 100\n";
+            "[cell]\nwarm = 0\n[session]\nmax = 300\ngrace = \"10m\"\n[agent]\nsessions = 300\n";
         let broker = Hallpass::start(config).await;
         let plain = world::plain(&browser).await;
         let _page = Cdp::new_page(&plain.cdp_url).await;

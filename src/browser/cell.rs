@@ -2,6 +2,7 @@
 
 mod folder;
 mod process;
+mod share;
 mod spawn;
 mod user;
 
@@ -281,7 +282,9 @@ impl Cell {
                 for (layer, why) in &confinement.missing {
                     tracing::warn!(cell = %spec.id, %layer, %why, "a layer of the cell does not hold");
                 }
-                Ok(starting.into_cell(version, confinement))
+                let cell = starting.into_cell(version, confinement);
+                cell.process.share();
+                Ok(cell)
             }
             Ok(Err(failure)) => Err(starting.fail(failure).await),
             Err(_) => Err(starting.fail(spawn::Failure::Silent(spec.timeout)).await),

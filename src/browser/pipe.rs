@@ -151,6 +151,12 @@ impl PipeWriter {
         Ok(())
     }
 
+    /// Bytes that were fed and are not written yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Writes all that was fed. When cancelled, the next one goes on where it
     /// stopped.
     ///

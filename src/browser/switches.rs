@@ -111,6 +111,10 @@ const COMMON: &[(&str, &str)] = &[
         "--disable-field-trial-config",
         "the same behaviour every time",
     ),
+    (
+        "--log-level=2",
+        "errors only: what a page prints is for its agent, not for the broker",
+    ),
     ("--disable-search-engine-choice-screen", "no dialogs"),
     ("--disable-prompt-on-repost", "no dialogs"),
     (

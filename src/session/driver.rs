@@ -7,14 +7,12 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -23,18 +21,17 @@ use tokio::{
 use super::{
     Board, Downloads, SessionEvent,
     backlog::Backlog,
-    files::Folders,
-    line::{Ending, Incoming, Line},
+    line::{Ending, Incoming, Line, Outgoing},
+    order::{FromClient, Handle, Order, ToClient},
 };
 use crate::{
     broker::lease::{Lease, Leases},
-    cdp::hub::{AnswerError, ClientId, Hub, Output, Setup, Tenant},
+    cdp::hub::{ClientId, Hub, Output, Setup},
     clock::Clock,
     egress::{Bar, Listener},
     model::{
         delegation::CloseReason,
-        hold::HoldAnswer,
-        id::{DelegationId, HoldId, PersonId, SessionId},
+        id::{DelegationId, SessionId},
         time::Now,
     },
     recorder::Recorder,
@@ -47,89 +44,11 @@ const MOST_BACKLOG: usize = 256 << 20;
 /// Bytes for Chromium from which on no more is taken from clients.
 const PIPE_BACKLOG: usize = 8 << 20;
 
+/// Messages of the browser that are taken in a row.
+const AT_ONCE: usize = 64;
+
 /// Closed by what holds here, not by a fault: RFC 6455, section 7.4.1.
 const POLICY: u16 = 1008;
-
-/// A message to a client's connection.
-#[derive(Debug)]
-pub(crate) enum ToClient {
-    /// One CDP message.
-    Message(Vec<u8>),
-    /// Close with this code of RFC 6455 and this reason.
-    Close { code: u16, reason: String },
-}
-
-/// An order of the broker.
-pub(crate) enum Order {
-    /// Give the warm browser to a session.
-    Bind(Box<Bind>, oneshot::Sender<()>),
-    /// A lease was added to the session's.
-    LeaseAdded,
-    /// Somebody closed a lease; answer when its credentials can go nowhere any
-    /// more.
-    LeaseClosed(DelegationId, Actor, oneshot::Sender<()>),
-    /// A file was handed in; answer when clients may name it.
-    Uploaded {
-        path: String,
-        real: String,
-        answer: oneshot::Sender<()>,
-    },
-    /// Tell what pages gave for download.
-    Downloads(oneshot::Sender<Downloads>),
-    /// A person answers a hold.
-    AnswerHold {
-        hold: HoldId,
-        answer: HoldAnswer,
-        person: PersonId,
-        done: oneshot::Sender<Result<(), AnswerError>>,
-    },
-    /// A budget of bytes is used up.
-    UsedUp(DelegationId),
-    /// The agent says what it is about to do.
-    Explained(String),
-    /// End the session; answer when nothing of it is left.
-    End(String, oneshot::Sender<()>),
-}
-
-/// What a warm browser is bound to.
-pub(crate) struct Bind {
-    pub(crate) tenant: Tenant,
-    pub(crate) session: SessionId,
-    pub(crate) leases: Arc<Leases>,
-    pub(crate) recorder: Recorder,
-    pub(crate) grace: Duration,
-    pub(crate) events: mpsc::UnboundedSender<SessionEvent>,
-    pub(crate) board: Arc<Board>,
-}
-
-/// What clients' connections send.
-pub(crate) enum FromClient {
-    /// One connected.
-    Opened {
-        client: ClientId,
-        name: String,
-        /// It may only look.
-        watches: bool,
-        out: mpsc::UnboundedSender<ToClient>,
-        backlog: Arc<Backlog>,
-    },
-    /// One sent a message.
-    Message { client: ClientId, bytes: Bytes },
-    /// One left.
-    Closed { client: ClientId, why: String },
-}
-
-/// The driver's other ends.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
-    pub(crate) orders: mpsc::UnboundedSender<Order>,
-    pub(crate) clients: mpsc::Sender<FromClient>,
-    pub(crate) listener: Arc<Listener>,
-    /// Product and version of the browser.
-    pub(crate) version: Arc<str>,
-    /// Where its files lie.
-    pub(crate) folders: Folders,
-}
 
 /// A cell that does not come to life.
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +60,7 @@ struct Driver {
     listener: Arc<Listener>,
     clock: Clock,
     bound: Option<Bound>,
-    pipe: mpsc::UnboundedSender<Vec<u8>>,
-    pipe_backlog: Arc<AtomicUsize>,
+    pipe: Outgoing,
     connections: HashMap<ClientId, Connection>,
     fences: HashMap<u64, oneshot::Sender<()>>,
     fence: u64,
@@ -203,7 +121,6 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
         clock: Clock,
         bound: None,
         pipe: line.outgoing,
-        pipe_backlog: line.backlog,
         connections: HashMap::new(),
         fences: HashMap::new(),
         fence: 0,
@@ -283,8 +200,8 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
-            let open_to_clients =
-                self.pipe_backlog.load(Ordering::Relaxed) < PIPE_BACKLOG && !self.hub.is_leaving();
+            let open_to_clients = self.pipe.waiting() < PIPE_BACKLOG && !self.hub.is_leaving();
+            let stuck = self.pipe.is_stuck();
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -300,14 +217,11 @@ impl Driver {
                     self.hub.handle_durable(&paused, ok, now);
                 }
                 () = room => {}
-                message = incoming.next(), if keeps_up => match message {
-                    Ok(Some(message)) => {
-                        let now = self.clock.now();
-                        self.hub.handle_browser(&message, now);
-                    }
-                    Ok(None) => self.ending = Some("its browser ended".into()),
-                    Err(why) => self.ending = Some(why),
-                },
+                message = incoming.next(), if keeps_up => {
+                    self.said(message);
+                    self.said_too(&mut incoming);
+                }
+                written = self.pipe.flush(), if stuck => self.written(written),
                 Some(message) = clients.recv(), if keeps_up && open_to_clients => self.client(message),
                 () = &mut timer => self.tick().await,
             }
@@ -334,6 +248,36 @@ impl Driver {
                 | Order::UsedUp(_)
                 | Order::LeaseAdded => {}
             }
+        }
+    }
+
+    fn said(&mut self, message: Result<Option<Bytes>, String>) {
+        match message {
+            Ok(Some(message)) => self.hub.handle_browser(&message, self.clock.now()),
+            Ok(None) => self.ending = Some("its browser ended".into()),
+            Err(why) => self.ending = Some(why),
+        }
+    }
+
+    /// What has come already, without another look at the rest: much is read
+    /// fastest so.
+    fn said_too(&mut self, incoming: &mut Incoming) {
+        for _ in 1..AT_ONCE {
+            self.carry();
+            let bound = self.bound.as_ref();
+            if self.ending.is_some() || bound.is_some_and(|bound| bound.recorder.is_behind()) {
+                return;
+            }
+            let Some(message) = incoming.next().now_or_never() else {
+                return;
+            };
+            self.said(message);
+        }
+    }
+
+    fn written(&mut self, written: Result<(), String>) {
+        if let Err(why) = written {
+            self.ending.get_or_insert(why);
         }
     }
 
@@ -457,9 +401,8 @@ impl Driver {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Browser(message) => {
-                    self.pipe_backlog
-                        .fetch_add(message.len(), Ordering::Relaxed);
-                    self.pipe.send(message).ok();
+                    let sent = self.pipe.send(message);
+                    self.written(sent);
                 }
                 Output::Client { client, message } => self.send_to_client(client, message),
                 Output::Close { client, reason } => {
@@ -531,6 +474,12 @@ impl Driver {
                     self.ending.get_or_insert(reason);
                 }
             }
+        }
+        // Chromium may wait for us to read before it reads: what does not go now
+        // goes when there is room.
+        if self.pipe.is_stuck() {
+            let written = self.pipe.push();
+            self.written(written);
         }
     }
 

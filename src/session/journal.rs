@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::driver::Order;
+use super::order::Order;
 use crate::{
     cdp::hub::{Journal, Unrecorded},
     clock::Clock,

@@ -7,7 +7,7 @@ mod driver;
 mod files;
 mod journal;
 mod line;
-mod pipe_writer;
+mod order;
 mod pool;
 pub mod setup;
 mod shared;
@@ -28,12 +28,12 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::driver::ToClient;
+pub(crate) use self::order::ToClient;
 use self::{
     backlog::Backlog,
-    driver::{Bind, FromClient, Handle, Order},
     files::{Downloads, Files},
     journal::{ConnectionJournal, SessionJournal},
+    order::{Bind, FromClient, Handle, Order},
     pool::Pool,
 };
 pub use self::{

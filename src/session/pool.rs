@@ -7,8 +7,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    driver::{self, Handle, NotReady, Order},
+    driver::{self, NotReady},
     line::Line,
+    order::{Handle, Order},
     shared::{LIVES, Place, SharedCell},
 };
 use crate::{

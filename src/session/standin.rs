@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Download, DownloadState, Downloads, SessionEvent,
-    driver::{Handle, Order},
     files::Folders,
+    order::{Handle, Order},
 };
 use crate::{
     cdp::scan::Scanner,

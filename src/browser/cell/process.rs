@@ -1,13 +1,13 @@
 //! The processes of a running cell.
 
-use std::{io, process::ExitStatus, time::Duration};
+use std::{io, process::ExitStatus, sync::PoisonError, time::Duration};
 
 use tokio::{
     sync::{Mutex, watch},
     task::spawn_blocking,
 };
 
-use super::{CellFolder, Claim};
+use super::{CellFolder, Claim, share::Share};
 use crate::browser::process::{ExterminateError, Mark};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,6 +20,7 @@ pub struct CellProcess {
     folder: CellFolder,
     exit: watch::Receiver<Option<ExitStatus>>,
     claim: Mutex<Claimed>,
+    share: std::sync::Mutex<Option<Share>>,
 }
 
 /// Why a cell could not be ended wholly.
@@ -51,7 +52,17 @@ impl CellProcess {
             folder,
             exit,
             claim: Mutex::new(Claimed::Running(claim)),
+            share: std::sync::Mutex::new(None),
         }
+    }
+
+    /// From here on it counts where cells share the processor.
+    pub(super) fn share(&self) {
+        self.set_share(Share::of(&self.mark));
+    }
+
+    fn set_share(&self, share: Option<Share>) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = share;
     }
 
     /// Waits until the browser's first process has ended; answers how, where
@@ -79,6 +90,7 @@ impl CellProcess {
             .await
             .map_err(io::Error::other)??;
         *claim = Claimed::Gone;
+        self.set_share(None);
         Ok(())
     }
 

@@ -17,7 +17,8 @@ use super::{CellExecError, Confinement, Layer, Plan, landlock, syscalls};
 const LAST_DESCRIPTOR: i32 = 4;
 
 /// How far pages stand back behind the broker where both want the processor: a
-/// window must close in time though all the browsers are busy.
+/// window must close in time though all the browsers are busy. Where the kernel
+/// shares it by sessions, what a cell gets is the broker's part to say.
 const NICE: i32 = 10;
 
 /// Leaves the broker's session, group and terminal.
@@ -108,9 +109,6 @@ fn limit(plan: &Plan) -> io::Result<()> {
         setrlimit(resource, value, value)?;
     }
     rustix::process::nice(NICE)?;
-    // Where the kernel groups processes by session, each cell counts as much as the
-    // broker whatever its processes' own figure; one without groups has no such file.
-    fs::write("/proc/self/autogroup", NICE.to_string()).ok();
     Ok(())
 }
 
