@@ -25,8 +25,7 @@ fn run(scale: Scale) -> Vec<Samples> {
     world::run(async {
         let count = scale.of(3, 200);
         let site = world::site().await;
-        let config =
-            "[cell]\nwarm = 0\n[session]\nmax = 300\ngrace = \"10m\"\n[agent]\nsessions = 300\n";
+        let config = "[cell]\nwarm = 0\n[session]\nmax = 300\ngrace = \"10m\"\n[agent]\nsessions = 300\nwindows = 300\n";
         let broker = Hallpass::start(config).await;
         let plain = world::plain(&browser).await;
         let _page = Cdp::new_page(&plain.cdp_url).await;

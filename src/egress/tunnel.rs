@@ -94,15 +94,22 @@ async fn relay(
     let half = CancellationToken::new();
     let up = async {
         let first = buffer.get(..filled).unwrap_or_default();
-        send(first, &mut site_out, |n| exchange.count_sent(n)).await?;
-        let count = |n| exchange.count_sent(n);
+        let count = |n| {
+            exchange.count_sent(n);
+            may_go_on(exchange)
+        };
+        count(first.len())?;
+        site_out.write_all(first).await?;
         let end = pump(&mut client_in, &mut site_out, &mut buffer, count).await;
         half.cancel();
         end
     };
     let down = async {
         let mut buffer = vec![0; BUFFER];
-        let count = |n| exchange.count_received(n);
+        let count = |n| {
+            exchange.count_received(n);
+            may_go_on(exchange)
+        };
         let end = pump(&mut site_in, &mut client_out, &mut buffer, count).await;
         half.cancel();
         end
@@ -178,35 +185,28 @@ fn check_name(exchange: &Exchange, server_name: Option<String>) -> Result<(), Ov
     }
 }
 
+/// What goes beyond a budget is not passed on, if it is the last piece too.
+fn may_go_on(exchange: &Exchange) -> io::Result<()> {
+    if exchange.was_cut() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(())
+}
+
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     buffer: &mut [u8],
-    count: impl Fn(usize),
+    count: impl Fn(usize) -> io::Result<()>,
 ) -> io::Result<()> {
     loop {
         let read = from.read(buffer).await?;
         if read == 0 {
             return to.shutdown().await;
         }
-        send(buffer.get(..read).unwrap_or_default(), to, &count).await?;
+        count(read)?;
+        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
     }
-}
-
-async fn send(
-    mut bytes: &[u8],
-    to: &mut (impl AsyncWrite + Unpin),
-    count: impl Fn(usize),
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = to.write(bytes).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        count(written);
-        bytes = bytes.get(written..).unwrap_or_default();
-    }
-    Ok(())
 }
 
 /// Returns when one side has ended and nothing moved for the limit's time.
@@ -220,5 +220,52 @@ async fn idle_half(exchange: &Exchange, half: &CancellationToken, limits: &Limit
             return;
         }
         moved = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_may_not_go_on_does_not() {
+        for most in [BUFFER / 2, BUFFER * 30] {
+            let ((mut client, mut near), (mut far, mut site)) = (pair().await, pair().await);
+            let sending = tokio::spawn(async move {
+                let block = [b'x'; 65_536];
+                while client.write_all(&block).await.is_ok() {}
+            });
+            let reading = tokio::spawn(async move {
+                let mut arrived = Vec::new();
+                site.read_to_end(&mut arrived).await.map(|_| arrived.len())
+            });
+            let counted = Cell::new(0);
+            let count = |bytes| {
+                if counted.get() + bytes > most {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                counted.set(counted.get() + bytes);
+                Ok(())
+            };
+            let (mut from, _) = near.split();
+            let (_, mut to) = far.split();
+            let over = pump(&mut from, &mut to, &mut vec![0; BUFFER], count).await;
+            assert_eq!(over.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+            drop(near);
+            drop(far);
+            assert_eq!(reading.await.unwrap().unwrap(), counted.get());
+            sending.await.unwrap();
+        }
     }
 }
