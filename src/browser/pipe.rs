@@ -16,7 +16,10 @@ use tokio::{
 pub const MAX_MESSAGE: usize = 256 << 20;
 
 const PIPE_SIZE: i32 = 1 << 20;
-const CHUNK: usize = 64 << 10;
+/// Bytes to read into at first.
+const CHUNK: usize = 4 << 10;
+/// Less than this is not worth a call.
+const ROOM: usize = 512;
 const KEEP: usize = 1 << 20;
 
 /// Why a message could not be read or written. The pipe is of no more use.
@@ -82,8 +85,12 @@ impl PipeReader {
             if self.buffer.len() > self.limit {
                 return Err(PipeError::TooLong);
             }
+            // Little is kept for a browser that says nothing.
+            if self.buffer.is_empty() && self.buffer.capacity() > CHUNK {
+                self.buffer = BytesMut::new();
+            }
             // Doubling keeps the copying of a long message linear in its length.
-            if self.buffer.capacity() == self.buffer.len() {
+            if self.buffer.capacity() - self.buffer.len() < ROOM {
                 self.buffer.reserve(self.buffer.len().max(CHUNK));
             }
             if self.pipe.read_buf(&mut self.buffer).await? == 0 {

@@ -32,6 +32,9 @@ use crate::session::{Link, Outgoing, Role as Admitted, Running, ToClient};
 /// The largest message taken from a client: what Chromium itself takes.
 const MAX_FROM_CLIENT: usize = 100 << 20;
 
+/// Bytes read from a client at once; kept for as long as it is connected.
+const READ_BUFFER: usize = 4 << 10;
+
 /// How long a client has to take its close frame.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -98,6 +101,7 @@ fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
 
 async fn serve(session: Arc<Running>, role: Admitted, io: TokioIo<Upgraded>, name: String) {
     let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(MAX_FROM_CLIENT))
         .max_frame_size(Some(MAX_FROM_CLIENT));
     let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;

@@ -434,7 +434,7 @@ impl Sessions {
         let (done, answered) = oneshot::channel();
         running.order(Order::AnswerHold {
             hold,
-            answer,
+            answer: Box::new(answer),
             person,
             done,
         });

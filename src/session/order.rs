@@ -47,7 +47,7 @@ pub(crate) enum Order {
     /// A person answers a hold.
     AnswerHold {
         hold: HoldId,
-        answer: HoldAnswer,
+        answer: Box<HoldAnswer>,
         person: PersonId,
         done: oneshot::Sender<Result<(), AnswerError>>,
     },

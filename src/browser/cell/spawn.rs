@@ -5,7 +5,7 @@ use std::{
     io,
     path::Path,
     process::{ExitStatus, Stdio},
-    sync::{Arc, LazyLock, Mutex, mpsc},
+    sync::{Arc, LazyLock, Mutex, Weak, mpsc},
     time::Duration,
 };
 
@@ -35,10 +35,12 @@ use crate::{
 
 const TAIL_LINES: usize = 20;
 const LINE_CHARS: usize = 300;
+const LINE_BUFFER: usize = 512;
 const VERDICT_BYTES: u64 = 64 << 10;
 const GRACE: Duration = Duration::from_secs(5);
 
-type Tail = Arc<Mutex<VecDeque<String>>>;
+/// Kept until the browser answers.
+type Tail = Mutex<VecDeque<String>>;
 
 /// A started launcher that has not answered yet.
 pub(super) struct Starting {
@@ -48,7 +50,7 @@ pub(super) struct Starting {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     process: CellProcess,
-    tail: Tail,
+    tail: Arc<Tail>,
     draining: Option<JoinHandle<()>>,
 }
 
@@ -83,11 +85,11 @@ pub(super) async fn spawn(
     };
     let stdin = child.stdin.take();
     let stdout = child.stdout.take();
-    let tail = Tail::default();
+    let tail = Arc::<Tail>::default();
     let draining = child
         .stderr
         .take()
-        .map(|stderr| tokio::spawn(drain(id, stderr, tail.clone())));
+        .map(|stderr| tokio::spawn(drain(id, stderr, Arc::downgrade(&tail))));
     Ok(Starting {
         id,
         reader,
@@ -222,7 +224,8 @@ impl Starting {
 
     // The first line is the launcher's: the browser has not begun by then.
     async fn verdict(&mut self) -> Result<Confinement, Failure> {
-        let mut stdout = BufReader::new(self.stdout.take().ok_or(Failure::Ended)?);
+        let mut stdout =
+            BufReader::with_capacity(LINE_BUFFER, self.stdout.take().ok_or(Failure::Ended)?);
         let mut line = Vec::new();
         let read = (&mut stdout)
             .take(VERDICT_BYTES)
@@ -283,8 +286,8 @@ fn watch_exit(mut child: Child) -> watch::Receiver<Option<ExitStatus>> {
     receiver
 }
 
-async fn drain(id: CellId, pipe: ChildStderr, tail: Tail) {
-    let mut pipe = BufReader::new(pipe);
+async fn drain(id: CellId, pipe: ChildStderr, tail: Weak<Tail>) {
+    let mut pipe = BufReader::with_capacity(LINE_BUFFER, pipe);
     let mut line = Vec::new();
     while read_line(&mut pipe, &mut line).await {
         let text: String = String::from_utf8_lossy(&line)
@@ -297,6 +300,9 @@ async fn drain(id: CellId, pipe: ChildStderr, tail: Tail) {
             continue;
         }
         tracing::debug!(cell = %id, "{text}");
+        let Some(tail) = tail.upgrade() else {
+            continue;
+        };
         if let Ok(mut tail) = tail.lock() {
             if tail.len() == TAIL_LINES {
                 tail.pop_front();
