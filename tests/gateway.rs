@@ -19,6 +19,8 @@ mod support;
 mod connections;
 #[path = "gateway/cookies.rs"]
 mod cookies;
+#[path = "gateway/devices.rs"]
+mod devices;
 #[path = "gateway/echoes.rs"]
 mod echoes;
 #[path = "gateway/files.rs"]

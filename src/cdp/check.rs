@@ -286,9 +286,8 @@ fn own_context(params: &mut Map<String, Value>, around: &Around<'_>) -> Option<C
 }
 
 fn permission(params: &Map<String, Value>, around: &Around<'_>) -> Checked {
-    const HARMLESS: [&str; 12] = [
+    const HARMLESS: [&str; 11] = [
         "geolocation",
-        "midi",
         "notifications",
         "sensors",
         "backgroundSync",

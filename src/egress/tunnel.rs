@@ -243,7 +243,7 @@ mod tests {
         for most in [BUFFER / 2, BUFFER * 30] {
             let ((mut client, mut near), (mut far, mut site)) = (pair().await, pair().await);
             let sending = tokio::spawn(async move {
-                let block = [b'x'; 65_536];
+                let block = vec![b'x'; 65_536];
                 while client.write_all(&block).await.is_ok() {}
             });
             let reading = tokio::spawn(async move {
