@@ -70,6 +70,36 @@ fn listening() -> BTreeSet<String> {
         .collect()
 }
 
+/// How far the kernel sets a process's session back; none where it does not
+/// share the processor out by sessions.
+fn group_nice(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/autogroup")).ok()?;
+    text.trim().rsplit_once(' ')?.1.parse().ok()
+}
+
+#[tokio::test]
+async fn cells_weigh_together_what_one_session_does() {
+    let browser = &browsers().await[0];
+    let (one, other) = (Place::new(), Place::new());
+    let cells = [
+        Cell::launch(one.spec(browser)).await.unwrap(),
+        Cell::launch(other.spec(browser)).await.unwrap(),
+    ];
+    let ours = group_nice(i32::try_from(std::process::id()).unwrap());
+    for cell in &cells {
+        // Two of them at least, whatever other tests have launched.
+        match group_nice(cell.process.pid().unwrap()) {
+            Some(nice) => assert!(nice >= 4, "{nice}"),
+            None => assert_eq!(ours, None),
+        }
+    }
+    // The session that the broker is in stays what it was.
+    assert!(ours.is_none_or(|nice| nice == 0), "{ours:?}");
+    for cell in cells {
+        cell.process.kill().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn both_kinds_launch_confined_and_evaluate() {
     for browser in browsers().await {
@@ -116,10 +146,6 @@ async fn both_kinds_launch_confined_and_evaluate() {
             assert_eq!(status(process.pid, "Seccomp:"), ["2"]);
             assert!(status(process.pid, "Groups:").is_empty() || !is_root());
             assert!(nice(process.pid) >= 10, "{process:?}");
-        }
-        // Where sessions share the processor as groups, the cell's stands back too.
-        if let Ok(group) = fs::read_to_string(format!("/proc/{first}/autogroup")) {
-            assert!(group.trim().ends_with("nice 10"), "{group}");
         }
         // Nothing listens.
         let sockets = sockets(&living);

@@ -7,6 +7,7 @@
 //! one session: a single cell stands back behind nobody, one of fifty far.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -20,8 +21,15 @@ const WEIGHTS: [usize; 20] = [
     1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
 ];
 
-/// The first processes of this process's cells, with the time of their start.
-static CELLS: Mutex<BTreeMap<i32, u64>> = Mutex::new(BTreeMap::new());
+/// This process's cells, by their first process.
+static CELLS: Mutex<BTreeMap<i32, Counted>> = Mutex::new(BTreeMap::new());
+
+struct Counted {
+    /// When its first process began.
+    start: u64,
+    /// What it was given.
+    nice: Option<usize>,
+}
 
 /// A cell's part while it lives.
 #[derive(Debug)]
@@ -33,8 +41,9 @@ impl Share {
     pub(super) fn of(mark: &Mark) -> Option<Self> {
         let (pid, start) = mark.leader?;
         let mut cells = cells();
-        cells.insert(pid, start);
-        divide(&cells);
+        let counted = Counted { start, nice: None };
+        cells.insert(pid, counted);
+        divide(&mut cells);
         Some(Self(pid))
     }
 }
@@ -43,19 +52,28 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut cells = cells();
         cells.remove(&self.0);
-        divide(&cells);
+        divide(&mut cells);
     }
 }
 
-fn divide(cells: &BTreeMap<i32, u64>) {
-    let nice = nice_among(cells.len()).to_string();
-    for (pid, start) in cells {
+fn divide(cells: &mut BTreeMap<i32, Counted>) {
+    let nice = nice_among(cells.len());
+    let mut behind: Vec<_> = cells
+        .iter_mut()
+        .filter(|(_, cell)| cell.nice != Some(nice))
+        .collect();
+    // The newest first: who is not root may set ten in a second, and what is left
+    // over is set with the next change.
+    behind.sort_unstable_by_key(|(_, cell)| (cell.nice.is_some(), Reverse(cell.start)));
+    for (pid, cell) in behind {
         // The number may have become a stranger's. A kernel that does not group
         // by sessions has no such file: there the processes' own value counts.
-        if start_of(*pid).is_ok_and(|begun| begun == *start) {
-            if let Err(error) = fs::write(format!("/proc/{pid}/autogroup"), &nice) {
-                tracing::debug!(pid, %error, "a cell keeps its part of the processor");
-            }
+        if !start_of(*pid).is_ok_and(|start| start == cell.start) {
+            continue;
+        }
+        match fs::write(format!("/proc/{pid}/autogroup"), nice.to_string()) {
+            Ok(()) => cell.nice = Some(nice),
+            Err(error) => tracing::debug!(pid, %error, "a cell keeps its part of the processor"),
         }
     }
 }
@@ -69,7 +87,7 @@ fn nice_among(cells: usize) -> usize {
         .unwrap_or(WEIGHTS.len().saturating_sub(1))
 }
 
-fn cells() -> MutexGuard<'static, BTreeMap<i32, u64>> {
+fn cells() -> MutexGuard<'static, BTreeMap<i32, Counted>> {
     CELLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
