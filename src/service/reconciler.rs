@@ -155,6 +155,7 @@ impl Service {
     async fn take_in(&self, event: Option<SessionEvent>) {
         let taken: Result<(), CallError> = match event {
             Some(SessionEvent::Ended { session, reason }) => {
+                self.sessions.forget(session);
                 self.session_ended(session, &reason).await
             }
             Some(SessionEvent::Rotated {

@@ -235,13 +235,12 @@ impl Driver {
         }
         while let Ok(order) = orders.try_recv() {
             match order {
-                Order::Bind(_, answer)
-                | Order::LeaseClosed(_, _, answer)
-                | Order::End(_, answer) => {
+                Order::LeaseClosed(_, _, answer) | Order::End(_, answer) => {
                     answer.send(()).ok();
                 }
                 // Dropped unanswered, which tells that the session is over.
-                Order::Uploaded { .. }
+                Order::Bind(..)
+                | Order::Uploaded { .. }
                 | Order::Downloads(_)
                 | Order::AnswerHold { .. }
                 | Order::Explained(_)

@@ -334,8 +334,12 @@ impl Sessions {
         });
         let (answer, bound) = oneshot::channel();
         session.order(Order::Bind(Box::new(bind), answer));
-        bound.await.map_err(|_| SessionError::BrowserEnded)?;
+        // Before it can have ended, so that it is forgotten when it has.
         self.write(|running| running.insert(start.session, session));
+        if bound.await.is_err() {
+            self.forget(start.session);
+            return Err(SessionError::BrowserEnded);
+        }
         Ok(())
     }
 

@@ -49,6 +49,17 @@ async fn a_browser_that_is_killed_ends_its_session_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_session_that_ended_by_itself_makes_room_for_another() {
+    let broker = Broker::start(&format!("{COLD}[session]\nmax = 1\n"));
+    let stage = Stage::new(&broker).await;
+    for _ in 0..2 {
+        let session = stage.operator.start_session(&stage.agent, &[]).await;
+        stage::browsers(&broker)[0].kill();
+        stage.until_ended(&session).await;
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_is_killed_leaves_nothing_and_starts_clean() {
     let broker = Broker::start(COLD);
     let stage = Stage::new(&broker).await;
