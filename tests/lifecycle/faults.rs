@@ -1,7 +1,12 @@
 //! Sessions that lose what they stand on.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, Instant},
+};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -57,6 +62,31 @@ async fn a_session_that_ended_by_itself_makes_room_for_another() {
         stage::browsers(&broker)[0].kill();
         stage.until_ended(&session).await;
     }
+}
+
+#[tokio::test]
+async fn a_start_that_nobody_waits_for_any_more_is_not_left_half_done() {
+    let broker = Broker::start(&format!("{COLD}[session]\ngrace = \"1s\"\n"));
+    let stage = Stage::new(&broker).await;
+    let agent = broker.agent(&stage.agent.key);
+    for patience in [5, 10, 20, 40, 80, 160, 320] {
+        let start = agent.attempt(Method::POST, "/v1/sessions", b"{}".to_vec());
+        let patience = Duration::from_millis(patience);
+        tokio::time::timeout(patience, start).await.ok();
+    }
+    let begun = Instant::now();
+    loop {
+        let listed = stage.operator.get("/v1/sessions").await;
+        let sessions = listed["sessions"].as_array().unwrap();
+        if sessions.iter().all(|session| session["status"] == "ended") {
+            break;
+        }
+        assert!(begun.elapsed() < stage::LIMIT, "still there: {listed}");
+    }
+    let gone =
+        || stage::browsers(&broker).is_empty() && stage::profiles(&broker.data_dir).is_empty();
+    let left = || stage::profiles(&broker.data_dir);
+    assert!(process::until(stage::LIMIT, gone), "left: {:?}", left());
 }
 
 #[tokio::test]
@@ -117,7 +147,7 @@ async fn a_session_whose_records_find_no_room_ends_before_it_does_more() {
     let asked = json!({ "agent": stage.agent.id, "delegations": [lent] });
     let (status, text) = stage
         .operator
-        .call(reqwest::Method::POST, "/v1/sessions", &asked)
+        .call(Method::POST, "/v1/sessions", &asked)
         .await;
     assert_eq!(status, 503, "{text}");
     assert!(text.contains("record"), "{text}");
@@ -179,7 +209,7 @@ async fn a_browser_that_dies_while_it_starts_is_named() {
     let asked = json!({ "agent": stage.agent.id });
     let (status, text) = stage
         .operator
-        .call(reqwest::Method::POST, "/v1/sessions", &asked)
+        .call(Method::POST, "/v1/sessions", &asked)
         .await;
     assert_eq!(status, 503, "{text}");
     let problem: Value = serde_json::from_str(&text).unwrap();
