@@ -140,6 +140,7 @@ async fn a_window_that_runs_out_is_closed_by_the_broker_and_on_record() {
     let path = format!("/v1/delegations/{kept}/revoke");
     stage.operator.post(&path, &json!({})).await;
     cdp.until_closed().await;
+    stage.until_ended(&session).await;
     let records = stage.records(&session).await;
     let [end] = closed(&records, &id)[..] else {
         panic!("{records:#?}");
