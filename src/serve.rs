@@ -18,6 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
+    task::JoinError,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -254,7 +255,8 @@ async fn accept(
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = converse(stream, peer, router.clone(), closing.clone());
+                let (router, answers) = (router.clone(), connections.clone());
+                let connection = converse(stream, peer, router, answers, closing.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -269,14 +271,26 @@ async fn accept(
     }
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, closing: CancellationToken) {
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    answers: TaskTracker,
+    closing: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays delayed");
     }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
+        // To its end though the caller leaves: half of a session's start, or of an
+        // ending, would stay.
+        let answering = answers.spawn(router.clone().oneshot(request));
+        async move {
+            let Ok(response) = answering.await?;
+            Ok::<_, JoinError>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -2,6 +2,7 @@
 //! long that lasts, what it moved, how it is cut.
 
 use std::{
+    io,
     net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock,
@@ -133,18 +134,27 @@ impl Exchange {
         self.how.get_or_init(|| how.to_owned());
     }
 
-    pub(super) fn count_sent(&self, bytes: usize) {
+    /// Counts what goes to the site.
+    ///
+    /// # Errors
+    /// The exchange is cut: what goes beyond a budget is not passed on, if it is
+    /// the last piece too.
+    pub(super) fn count_sent(&self, bytes: usize) -> io::Result<()> {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.spend(bytes);
+        self.spend(bytes)
     }
 
-    pub(super) fn count_received(&self, bytes: usize) {
+    /// Counts what comes from the site.
+    ///
+    /// # Errors
+    /// As for [`count_sent`](Self::count_sent).
+    pub(super) fn count_received(&self, bytes: usize) -> io::Result<()> {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.spend(bytes);
+        self.spend(bytes)
     }
 
     /// Takes bytes from the budget; the connection that uses it up is cut.
-    fn spend(&self, bytes: usize) {
+    fn spend(&self, bytes: usize) -> io::Result<()> {
         for lease in &self.leases {
             if !lease.spend_bytes(bytes as u64) {
                 self.cut();
@@ -157,6 +167,10 @@ impl Exchange {
                 self.cut();
             }
         }
+        if self.was_cut() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 
     /// Bytes moved so far, both ways.

@@ -94,10 +94,7 @@ async fn relay(
     let half = CancellationToken::new();
     let up = async {
         let first = buffer.get(..filled).unwrap_or_default();
-        let count = |n| {
-            exchange.count_sent(n);
-            may_go_on(exchange)
-        };
+        let count = |n| exchange.count_sent(n);
         count(first.len())?;
         site_out.write_all(first).await?;
         let end = pump(&mut client_in, &mut site_out, &mut buffer, count).await;
@@ -106,10 +103,7 @@ async fn relay(
     };
     let down = async {
         let mut buffer = vec![0; BUFFER];
-        let count = |n| {
-            exchange.count_received(n);
-            may_go_on(exchange)
-        };
+        let count = |n| exchange.count_received(n);
         let end = pump(&mut site_in, &mut client_out, &mut buffer, count).await;
         half.cancel();
         end
@@ -183,14 +177,6 @@ fn check_name(exchange: &Exchange, server_name: Option<String>) -> Result<(), Ov
         }
         Err(Over::Refused(refusal))
     }
-}
-
-/// What goes beyond a budget is not passed on, if it is the last piece too.
-fn may_go_on(exchange: &Exchange) -> io::Result<()> {
-    if exchange.was_cut() {
-        return Err(io::ErrorKind::ConnectionAborted.into());
-    }
-    Ok(())
 }
 
 async fn pump(

@@ -50,14 +50,12 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        self.exchange
-            .count_received(buffer.filled().len().saturating_sub(before));
-        if self.exchange.was_cut() {
-            // What goes beyond a budget is not passed on, if it is the last piece too.
+        let read = buffer.filled().len().saturating_sub(before);
+        let counted = self.exchange.count_received(read);
+        if counted.is_err() {
             buffer.set_filled(before);
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(counted)
     }
 }
 
@@ -68,8 +66,7 @@ impl AsyncWrite for Metered {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.exchange.count_sent(written);
-        Poll::Ready(Ok(written))
+        Poll::Ready(self.exchange.count_sent(written).map(|()| written))
     }
 
     fn poll_write_vectored(
@@ -78,8 +75,7 @@ impl AsyncWrite for Metered {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, slices))?;
-        self.exchange.count_sent(written);
-        Poll::Ready(Ok(written))
+        Poll::Ready(self.exchange.count_sent(written).map(|()| written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     model::id::{DelegationId, SessionId},
-    service::{AgentRef, CallError, Caller, Service, SessionInfo},
+    service::{AgentRef, Caller, Service, SessionInfo},
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,15 +75,9 @@ async fn start(
     caller: Caller,
     body::OptionalJson(new): body::OptionalJson<NewSession>,
 ) -> Result<Response, Problem> {
-    // It goes on where the caller leaves meanwhile: half a session would stay.
-    let starting = tokio::spawn(async move {
-        service
-            .session_start(caller, new.agent.as_ref(), &new.delegations)
-            .await
-    });
-    let started = starting
-        .await
-        .map_err(|_| CallError::Internal("session"))??;
+    let started = service
+        .session_start(caller, new.agent.as_ref(), &new.delegations)
+        .await?;
     let location = format!("/v1/sessions/{}", started.session.id);
     let told = json!({
         "session": started.session,

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     stage::{self, Cookie, Lender},
-    support::canary::{self, Canary},
+    support::{
+        canary::{self, Canary},
+        cdp::Page,
+    },
 };
 
 const PAGE: &str = "<title>devices</title><textarea></textarea><link rel=icon href='data:,'>";
@@ -236,6 +239,7 @@ async fn devices(browser: &Path) {
     page.ask("Emulation.setGeolocationOverride", place).await;
     let here = "new Promise((done, failed) => navigator.geolocation.getCurrentPosition((at) => done(at.coords.latitude), (error) => failed(error.message)))";
     assert_eq!(page.evaluate(here).await, 52.5);
+    schemes_of_others(&page, &site).await;
     let before = site.hits().len();
     let pdf = page.ask("Page.printToPDF", json!({})).await;
     // `%PDF-`
@@ -244,6 +248,32 @@ async fn devices(browser: &Path) {
     assert_eq!(page.evaluate("1 + 1").await, 2, "it waits for a dialog");
     assert_eq!(site.hits().len(), before, "printing asked for something");
     lender.operator.end_session(&session).await;
+}
+
+/// A site becomes nobody's handler, and no program of the machine is started.
+async fn schemes_of_others(page: &Page, site: &Canary) {
+    page.evaluate("navigator.registerProtocolHandler('web+desk', '/handled?%s')")
+        .await;
+    for address in ["web+desk:1", "mailto:desk@desk.test", "desk-app://open"] {
+        let framed = format!(
+            "{{ const frame = document.createElement('iframe'); frame.src = '{address}'; document.body.append(frame); }}"
+        );
+        page.evaluate(&framed).await;
+        page.evaluate(&format!("location.href = '{address}'")).await;
+        page.evaluate(&format!("void open('{address}')")).await;
+        assert!(
+            page.call("Page.navigate", json!({ "url": address }))
+                .await
+                .is_err(),
+            "{address}"
+        );
+    }
+    page.evaluate("fetch('/after').then((answer) => answer.text())")
+        .await;
+    assert_eq!(page.evaluate("document.title").await, "devices");
+    let paths: Vec<String> = site.hits().into_iter().map(|hit| hit.path).collect();
+    assert!(paths.contains(&"/after".to_owned()), "{paths:?}");
+    assert!(!paths.iter().any(|path| path == "/handled"), "{paths:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

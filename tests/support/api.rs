@@ -182,6 +182,20 @@ impl Api {
         (status, response.text().await.unwrap())
     }
 
+    /// The same where the broker may go meanwhile; `None` if it did.
+    pub async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Option<(StatusCode, String)> {
+        let request = self.request(method, path).body(body);
+        let request = request.header("content-type", "application/json");
+        let response = request.send().await.ok()?;
+        let status = response.status();
+        Some((status, response.text().await.ok()?))
+    }
+
     /// A call that sends bytes and answers bytes.
     pub async fn bytes(&self, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
         let response = self.request(method, path).body(body).send().await.unwrap();

@@ -21,30 +21,23 @@ const WEIGHTS: [usize; 20] = [
     1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
 ];
 
-/// This process's cells, by their first process.
-static CELLS: Mutex<BTreeMap<i32, Counted>> = Mutex::new(BTreeMap::new());
-
-struct Counted {
-    /// When its first process began.
-    start: u64,
-    /// What it was given.
-    nice: Option<usize>,
-}
+/// This process's cells: the number of their first process and when it began, and
+/// the nice value that they were given.
+static CELLS: Mutex<BTreeMap<(i32, u64), Option<usize>>> = Mutex::new(BTreeMap::new());
 
 /// A cell's part while it lives.
 #[derive(Debug)]
-pub(super) struct Share(i32);
+pub(super) struct Share((i32, u64));
 
 impl Share {
     /// Counts a cell that is in a session of its own by now, and gives all of
     /// them what they have from here on.
     pub(super) fn of(mark: &Mark) -> Option<Self> {
-        let (pid, start) = mark.leader?;
+        let leader = mark.leader?;
         let mut cells = cells();
-        let counted = Counted { start, nice: None };
-        cells.insert(pid, counted);
+        cells.insert(leader, None);
         divide(&mut cells);
-        Some(Self(pid))
+        Some(Self(leader))
     }
 }
 
@@ -56,23 +49,23 @@ impl Drop for Share {
     }
 }
 
-fn divide(cells: &mut BTreeMap<i32, Counted>) {
+fn divide(cells: &mut BTreeMap<(i32, u64), Option<usize>>) {
     let nice = nice_among(cells.len());
     let mut behind: Vec<_> = cells
         .iter_mut()
-        .filter(|(_, cell)| cell.nice != Some(nice))
+        .filter(|(_, given)| **given != Some(nice))
         .collect();
     // The newest first: who is not root may set ten in a second, and what is left
     // over is set with the next change.
-    behind.sort_unstable_by_key(|(_, cell)| (cell.nice.is_some(), Reverse(cell.start)));
-    for (pid, cell) in behind {
+    behind.sort_unstable_by_key(|((_, start), _)| Reverse(*start));
+    for ((pid, start), given) in behind {
         // The number may have become a stranger's. A kernel that does not group
         // by sessions has no such file: there the processes' own value counts.
-        if !start_of(*pid).is_ok_and(|start| start == cell.start) {
+        if !start_of(*pid).is_ok_and(|begun| begun == *start) {
             continue;
         }
         match fs::write(format!("/proc/{pid}/autogroup"), nice.to_string()) {
-            Ok(()) => cell.nice = Some(nice),
+            Ok(()) => *given = Some(nice),
             Err(error) => tracing::debug!(pid, %error, "a cell keeps its part of the processor"),
         }
     }
@@ -87,7 +80,7 @@ fn nice_among(cells: usize) -> usize {
         .unwrap_or(WEIGHTS.len().saturating_sub(1))
 }
 
-fn cells() -> MutexGuard<'static, BTreeMap<i32, Counted>> {
+fn cells() -> MutexGuard<'static, BTreeMap<(i32, u64), Option<usize>>> {
     CELLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
