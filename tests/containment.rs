@@ -11,8 +11,12 @@
 
 mod support;
 
+#[path = "containment/dns.rs"]
+mod dns;
 #[path = "containment/far.rs"]
 mod far;
+#[path = "containment/names.rs"]
+mod names;
 #[path = "containment/open_proxy.rs"]
 mod open_proxy;
 #[path = "containment/rings.rs"]
@@ -109,8 +113,9 @@ fn route(hit: &Hit) -> Reply {
 fn filled(row: usize, far: &Far, site: &Canary, target: &str) -> String {
     let (name, _, _, how) = ROWS[row];
     let port = far.port(row).to_string();
-    let host = format!("{name}.localhost:{port}");
-    how.replace("{url}", &format!("http://{host}/"))
+    let host = format!("{name}.{}:{port}", far.below);
+    how.replace("evil.localhost", &format!("evil.{}", far.below))
+        .replace("{url}", &format!("http://{host}/"))
         .replace("{host}", &host)
         .replace("{port}", &port)
         .replace("{site}", &format!("home.localhost:{}", site.address.port()))
@@ -156,7 +161,16 @@ async fn go_home(page: &Page, home: &str) {
     page.until("document.title === 'home'").await;
 }
 
-fn names(rows: &BTreeSet<usize>) -> Vec<&'static str> {
+/// Zero counts only if the rows were tried: these begin at the site.
+fn assert_tried(site: &Canary, far: &Far) {
+    for row in ROWS.iter().filter(|row| row.3.contains("/to/")) {
+        let own = format!("//{}.{}:", row.0, far.below);
+        let tried = |hit: &Hit| hit.path.starts_with("/to/") && hit.query.contains(&own);
+        assert!(site.hits().iter().any(tried), "{} was not tried", row.0);
+    }
+}
+
+fn listed(rows: &BTreeSet<usize>) -> Vec<&'static str> {
     rows.iter().map(|row| ROWS[*row].0).collect()
 }
 
@@ -207,13 +221,13 @@ async fn no_way_out_reaches_the_far_side() {
         let untold = untold(&lender, &session, &far).await;
         let silent = untold.iter().all(|row| UNTOLD.contains(row));
         assert!(silent, "{}: not on record: {untold:?}", browser.display());
-        // Zero counts only if the rows were tried: these begin at the site.
-        for row in ROWS.iter().filter(|row| row.3.contains("/to/")) {
-            let own = format!("//{}.localhost:", row.0);
-            let tried = |hit: &Hit| hit.path.starts_with("/to/") && hit.query.contains(&own);
-            assert!(site.hits().iter().any(tried), "{} was not tried", row.0);
-        }
-        assert!(came.is_empty(), "{}: {:?}", browser.display(), names(&came));
+        assert_tried(&site, &far);
+        assert!(
+            came.is_empty(),
+            "{}: {:?}",
+            browser.display(),
+            listed(&came)
+        );
     }
 }
 
@@ -231,9 +245,9 @@ async fn the_same_rows_arrive_where_nothing_holds_them_back() {
             browser.display(),
             came.len(),
             ROWS.len(),
-            names(&silent)
+            listed(&silent)
         );
-        assert!(came.len() >= ARRIVE, "not {:?}", names(&silent));
+        assert!(came.len() >= ARRIVE, "not {:?}", listed(&silent));
     }
 }
 

@@ -21,6 +21,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\n\
 
 #[derive(Debug)]
 pub struct Far {
+    /// What the names of its hosts end in.
+    pub below: &'static str,
     ports: Vec<u16>,
     seen: Arc<Seen>,
     /// Ends with the value.
@@ -36,6 +38,11 @@ struct Seen {
 impl Far {
     /// Ports on all addresses of IPv4 and IPv6, for this many rows.
     pub async fn start(rows: usize) -> Self {
+        Self::start_below("localhost", rows).await
+    }
+
+    /// The same by other names.
+    pub async fn start_below(below: &'static str, rows: usize) -> Self {
         let seen = Arc::new(Seen::default());
         let mut serving = JoinSet::new();
         let mut ports = Vec::new();
@@ -68,6 +75,7 @@ impl Far {
             });
         }
         Self {
+            below,
             ports,
             seen,
             _serving: serving,
