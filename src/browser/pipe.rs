@@ -18,6 +18,8 @@ pub const MAX_MESSAGE: usize = 256 << 20;
 const PIPE_SIZE: i32 = 1 << 20;
 /// Bytes to read into at first.
 const CHUNK: usize = 4 << 10;
+/// Bytes to read into at most while there is more than was asked for.
+const MOST_CHUNK: usize = 64 << 10;
 /// Less than this is not worth a call.
 const ROOM: usize = 512;
 const KEEP: usize = 1 << 20;
@@ -44,6 +46,8 @@ pub enum PipeError {
 pub struct PipeReader {
     pipe: Receiver,
     buffer: BytesMut,
+    /// Bytes to make room for; grows with what comes at once.
+    chunk: usize,
     scanned: usize,
     limit: usize,
 }
@@ -67,6 +71,7 @@ impl PipeReader {
         Ok(Self {
             pipe: Receiver::from_owned_fd(fd)?,
             buffer: BytesMut::new(),
+            chunk: CHUNK,
             scanned: 0,
             limit: MAX_MESSAGE,
         })
@@ -86,20 +91,29 @@ impl PipeReader {
                 return Err(PipeError::TooLong);
             }
             // Little is kept for a browser that says nothing.
-            if self.buffer.is_empty() && self.buffer.capacity() > CHUNK {
+            if self.buffer.is_empty() && self.buffer.capacity() > self.chunk {
                 self.buffer = BytesMut::new();
             }
             // Doubling keeps the copying of a long message linear in its length.
             if self.buffer.capacity() - self.buffer.len() < ROOM {
-                self.buffer.reserve(self.buffer.len().max(CHUNK));
+                self.buffer.reserve(self.buffer.len().max(self.chunk));
             }
-            if self.pipe.read_buf(&mut self.buffer).await? == 0 {
+            let room = self.buffer.capacity() - self.buffer.len();
+            let read = self.pipe.read_buf(&mut self.buffer).await?;
+            if read == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
                     Err(PipeError::Torn)
                 };
             }
+            self.chunk = if read == room {
+                (self.chunk * 2).min(MOST_CHUNK)
+            } else if read < self.chunk / 4 {
+                (self.chunk / 2).max(CHUNK)
+            } else {
+                self.chunk
+            };
         }
     }
 

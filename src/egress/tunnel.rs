@@ -25,8 +25,9 @@ use crate::model::{
     origin::Scheme,
 };
 
-/// Bytes moved at once, each way.
-const BUFFER: usize = 64 * 1024;
+/// Bytes moved at once, each way: at first, and at most while much is to be moved.
+const BUFFER: usize = 16 * 1024;
+const MOST_BUFFER: usize = 256 * 1024;
 
 /// Longest greeting that is read before it must be whole.
 const GREETING: usize = 16 * 1024;
@@ -81,7 +82,7 @@ async fn relay(
     site: &mut TcpStream,
     limits: &Limits,
 ) -> Over {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; early.len().max(GREETING)];
     let greeting = greet(exchange, client, early, &mut buffer);
     let filled = match timeout(limits.first_bytes, greeting).await {
         Ok(Ok(0)) => return Over::Closed,
@@ -179,10 +180,12 @@ fn check_name(exchange: &Exchange, server_name: Option<String>) -> Result<(), Ov
     }
 }
 
+/// Moves bytes until `from` ends. The buffer grows with what comes at once, and
+/// shrinks again: a tunnel that is only kept open holds little.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
     count: impl Fn(usize) -> io::Result<()>,
 ) -> io::Result<()> {
     loop {
@@ -192,6 +195,11 @@ async fn pump(
         }
         count(read)?;
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+        if read == buffer.len() && read < MOST_BUFFER {
+            *buffer = vec![0; read * 2];
+        } else if read < buffer.len() / 8 && buffer.len() > BUFFER {
+            *buffer = vec![0; buffer.len() / 2];
+        }
     }
 }
 
