@@ -1,5 +1,6 @@
 //! How sessions end: left alone, out of windows, without their browser, their
-//! broker or room for their records; and that nothing of them stays.
+//! broker or room for their records; and that nothing of them stays. Whatever
+//! is struck, in the middle of whatever is done: see `random`.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +16,8 @@ mod support;
 mod endings;
 #[path = "lifecycle/faults.rs"]
 mod faults;
+#[path = "lifecycle/random.rs"]
+mod random;
 #[path = "lifecycle/stage.rs"]
 mod stage;
 #[path = "lifecycle/volume.rs"]

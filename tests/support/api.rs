@@ -125,16 +125,21 @@ impl Api {
     /// Starts a session.
     pub async fn start_session(&self, agent: &Agent, delegations: &[&str]) -> Session {
         let asked = json!({ "agent": agent.id, "delegations": delegations });
-        let made = self.post("/v1/sessions", &asked).await;
-        let token = text(&made, "/token");
-        let mut url: Url = text(&made, "/cdp_url").parse().unwrap();
-        if !url.query_pairs().any(|(name, _)| name == "token") {
-            url.query_pairs_mut().append_pair("token", &token);
-        }
-        Session {
-            id: text(&made, "/session/id"),
-            cdp_url: url.into(),
-            token,
+        session_of(&self.post("/v1/sessions", &asked).await)
+    }
+
+    /// Starts a session if that can be now; else answers why not.
+    pub async fn try_start_session(
+        &self,
+        agent: &Agent,
+        delegations: &[&str],
+    ) -> Result<Session, (StatusCode, String)> {
+        let asked = json!({ "agent": agent.id, "delegations": delegations });
+        let (status, text) = self.call(Method::POST, "/v1/sessions", &asked).await;
+        if status.is_success() {
+            Ok(session_of(&serde_json::from_str(&text).unwrap()))
+        } else {
+            Err((status, text))
         }
     }
 
@@ -218,6 +223,19 @@ impl Api {
             return Value::Null;
         }
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body}"))
+    }
+}
+
+fn session_of(made: &Value) -> Session {
+    let token = text(made, "/token");
+    let mut url: Url = text(made, "/cdp_url").parse().unwrap();
+    if !url.query_pairs().any(|(name, _)| name == "token") {
+        url.query_pairs_mut().append_pair("token", &token);
+    }
+    Session {
+        id: text(made, "/session/id"),
+        cdp_url: url.into(),
+        token,
     }
 }
 

@@ -16,6 +16,12 @@ use super::{api::Api, process, tools};
 
 /// File of the operator token in the data folder.
 const TOKEN_FILE: &str = "keys/operator.token";
+/// What tests are told by the environment, and the broker would refuse.
+const OURS: &[&str] = &[
+    "HALLPASS_FAULT_SEED",
+    "HALLPASS_FAULT_ROUNDS",
+    "HALLPASS_FAULT_ROUND",
+];
 /// Longest time from start to listening.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time for an orderly end, and for its browsers to be gone after it.
@@ -57,7 +63,7 @@ impl Broker {
         let data_dir = folder.path().join("data");
         let file = folder.path().join("hallpass.toml");
         fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{config}\n")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hallpass"))
+        let mut child = program()
             .arg("serve")
             .arg("--data-dir")
             .arg(&data_dir)
@@ -137,7 +143,7 @@ impl Broker {
 
     /// `hallpass ARGUMENTS` against this broker.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_hallpass"))
+        program()
             .args(arguments)
             .arg("--data-dir")
             .arg(&self.data_dir)
@@ -214,6 +220,14 @@ impl Drop for Broker {
             "the broker left processes behind: {left:#?}"
         );
     }
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    for name in OURS {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn url_in(line: &str) -> Option<Url> {

@@ -62,6 +62,8 @@ struct Seen {
     hits: Mutex<Vec<Hit>>,
     came: Notify,
     connections: AtomicUsize,
+    /// Connections that are there now.
+    connected: AtomicUsize,
     /// Sockets and endless answers that are open.
     open: Mutex<Vec<(usize, Hit)>>,
     next: AtomicUsize,
@@ -74,6 +76,9 @@ struct Endless;
 /// Marks an answer that is held back.
 #[derive(Debug, Clone, Copy)]
 struct After(Duration);
+
+/// Counts a connection for as long as it lives.
+struct Connected(Arc<Seen>);
 
 /// Counts a socket or endless answer for as long as it lives.
 struct Open(Arc<Seen>, usize);
@@ -138,6 +143,7 @@ impl Canary {
             sink.connections.fetch_add(1, Ordering::SeqCst);
             let (routes, sink) = (Arc::clone(&routes), Arc::clone(&sink));
             async move {
+                let _connected = Connected::new(&sink);
                 let service = service_fn(move |request| {
                     answer(request, Arc::clone(&routes), Arc::clone(&sink))
                 });
@@ -229,10 +235,43 @@ impl Canary {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
+    /// Waits until no connection is left: whatever was sent has arrived. Answers
+    /// whether it came to that.
+    pub async fn until_left(&self) -> bool {
+        let waiting = async {
+            loop {
+                let came = self.seen.came.notified();
+                tokio::pin!(came);
+                came.as_mut().enable();
+                if self.seen.connected.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                came.await;
+            }
+        };
+        time::timeout(LIMIT, waiting).await.is_ok()
+    }
+
     /// Forgets all hits and connections.
     pub fn reset(&self) {
         self.seen.hits.lock().unwrap().clear();
         self.seen.connections.store(0, Ordering::SeqCst);
+    }
+}
+
+// === impl Connected ===
+
+impl Connected {
+    fn new(seen: &Arc<Seen>) -> Self {
+        seen.connected.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(seen))
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connected.fetch_sub(1, Ordering::SeqCst);
+        self.0.came.notify_waiters();
     }
 }
 

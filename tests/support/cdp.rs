@@ -202,6 +202,17 @@ impl Cdp {
             .unwrap_or_else(|_| panic!("no such event within {LIMIT:?}: {:#?}", self.events()))
     }
 
+    /// Waits for so many events since the beginning, however long it takes.
+    pub async fn until_events(&self, count: usize) {
+        loop {
+            let came = self.0.inbox.came.notified();
+            if self.0.inbox.events.lock().unwrap().len() >= count {
+                return;
+            }
+            came.await;
+        }
+    }
+
     /// Waits until the other side has closed the connection; answers why.
     pub async fn until_closed(&self) -> String {
         let waiting = async {

@@ -62,6 +62,13 @@ pub fn descendants(root: u32) -> HashSet<Known> {
     found
 }
 
+/// The processes that this one started itself.
+pub fn children(root: u32) -> HashSet<Known> {
+    let root = i32::try_from(root).unwrap();
+    let own = running().filter(|(_, above)| *above == root);
+    own.map(|(known, _)| known).collect()
+}
+
 /// Processes whose command line contains `text`.
 pub fn with_argument(text: &str) -> HashSet<Known> {
     running()
