@@ -387,9 +387,15 @@ impl Story {
 
     async fn visit(&self, url: &str) -> Result<String> {
         let page = &self.cdp()?.page;
-        page.goto(url).await?;
-        let text = "document.body.innerText";
         let until = Instant::now() + SETTLES;
+        // A page that a closing window leads away aborts what it was told meanwhile.
+        while let Err(error) = page.goto(url).await {
+            if Instant::now() > until || !error.to_string().contains("ERR_ABORTED") {
+                return Err(error.into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let text = "document.body.innerText";
         loop {
             match page.evaluate(text).await {
                 Ok(shown) => return Ok(shown.into_value()?),
