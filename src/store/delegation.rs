@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
-use super::{Columns, NamedCookie, Store, Stored, StoredDelegation, json, sql_number};
+use super::{
+    Columns, NamedCookie, Store, Stored, StoredDelegation, json, newest_first, sql_number,
+};
 use crate::model::{
     delegation::{Delegation, State, Window},
     id::{AgentId, DelegationId},
@@ -94,18 +96,14 @@ impl Store {
     /// The store does not answer.
     pub async fn delegation_list(&self, agent: Option<AgentId>) -> Stored<Vec<StoredDelegation>> {
         let query = match agent {
-            Some(agent) => sqlx::query(
-                "SELECT id, document, revision FROM delegations WHERE agent = $1 ORDER BY id DESC",
-            )
-            .bind(agent.to_string()),
-            None => sqlx::query("SELECT id, document, revision FROM delegations ORDER BY id DESC"),
+            Some(agent) => {
+                sqlx::query("SELECT id, document, revision FROM delegations WHERE agent = $1")
+                    .bind(agent.to_string())
+            }
+            None => sqlx::query("SELECT id, document, revision FROM delegations"),
         };
-        query
-            .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = query.fetch_all(&self.pool).await?;
+        newest_first(rows.iter().map(read), |stored| stored.delegation.id)
     }
 
     /// Delegations that have not ended, those whose window ends first in front.

@@ -1,6 +1,6 @@
 //! Locks.
 
-use super::{Columns, Store, Stored, json};
+use super::{Columns, Store, Stored, json, newest_first};
 use crate::model::lock::Lock;
 
 const TABLE: &str = "locks";
@@ -31,13 +31,14 @@ impl Store {
     /// The store does not answer.
     pub async fn lock_list(&self, lifted: bool) -> Stored<Vec<Lock>> {
         let query = if lifted {
-            sqlx::query("SELECT document FROM locks ORDER BY id DESC")
+            sqlx::query("SELECT document FROM locks")
         } else {
-            sqlx::query("SELECT document FROM locks WHERE lifted_at IS NULL ORDER BY id DESC")
+            sqlx::query("SELECT document FROM locks WHERE lifted_at IS NULL")
         };
         let rows = query.fetch_all(&self.pool).await?;
-        rows.iter()
-            .map(|row| Columns { table: TABLE, row }.json("document"))
-            .collect()
+        let locks = rows
+            .iter()
+            .map(|row| Columns { table: TABLE, row }.json("document"));
+        newest_first(locks, |lock: &Lock| lock.id)
     }
 }

@@ -293,5 +293,16 @@ fn sql_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// By id, which tells when: to be done here, for ids sort otherwise as text, where
+/// digits stand for more than letters and come before them.
+fn newest_first<T, K: Ord>(
+    rows: impl Iterator<Item = Stored<T>>,
+    id: impl Fn(&T) -> K,
+) -> Stored<Vec<T>> {
+    let mut rows = rows.collect::<Stored<Vec<T>>>()?;
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse(id(row)));
+    Ok(rows)
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Columns, SessionStatus, Store, Stored, StoredSession, StoredTrace};
+use super::{Columns, SessionStatus, Store, Stored, StoredSession, StoredTrace, newest_first};
 use crate::model::{
     id::{AgentId, DelegationId, SessionId},
     time::Timestamp,
@@ -118,16 +118,16 @@ impl Store {
         let query = match agent {
             Some(agent) => sqlx::query(
                 "SELECT id, agent, trace, status, started_at, ended_at, reason
-                 FROM sessions WHERE agent = $1 ORDER BY id DESC",
+                 FROM sessions WHERE agent = $1",
             )
             .bind(agent.to_string()),
             None => sqlx::query(
                 "SELECT id, agent, trace, status, started_at, ended_at, reason
-                 FROM sessions ORDER BY id DESC",
+                 FROM sessions",
             ),
         };
         let rows = query.fetch_all(&self.pool).await?;
-        let mut sessions: Vec<_> = rows.iter().map(read).collect::<Stored<_>>()?;
+        let mut sessions = newest_first(rows.iter().map(read), |session| session.id)?;
         self.fill(&mut sessions).await?;
         Ok(sessions)
     }

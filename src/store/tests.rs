@@ -482,3 +482,12 @@ async fn a_row_that_nothing_here_wrote_is_an_error_not_a_guess() {
         })
     ));
 }
+
+#[test]
+fn the_newest_comes_first_by_what_ids_mean_and_not_by_their_text() {
+    let id = |n| TraceId::from_uuid(uuid(n));
+    let (older, newer) = (id(25 << 3), id(26 << 3));
+    assert!(older.to_string() > newer.to_string());
+    let rows = [older, newer].map(Ok).into_iter();
+    assert_eq!(newest_first(rows, |id| *id).unwrap(), [newer, older]);
+}

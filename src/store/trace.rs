@@ -3,7 +3,7 @@
 
 use sqlx::{AnyConnection, any::AnyRow};
 
-use super::{Columns, Store, Stored, StoredTrace, TraceKind, sql_number};
+use super::{Columns, Store, Stored, StoredTrace, TraceKind, newest_first, sql_number};
 use crate::{
     model::{id::TraceId, time::Timestamp},
     trace::chain::{Head, LineHash},
@@ -74,11 +74,11 @@ impl Store {
     pub async fn trace_list(&self) -> Stored<Vec<StoredTrace>> {
         let rows = sqlx::query(
             "SELECT id, kind, session, created_at, ended_at, records, head, complete
-             FROM traces ORDER BY id DESC",
+             FROM traces",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(read).collect()
+        newest_first(rows.iter().map(read), |trace| trace.id)
     }
 
     /// Traces that have not ended.
