@@ -143,18 +143,22 @@ impl Busy {
         })
         .await
         .unwrap_or_else(|_| panic!("the page reached nothing within {LIMIT:?}"));
-        carried(&self.site.hits()[before..], window)
+        window.late(&self.site.hits()[before..])
     }
 }
 
-fn carried(hits: &[Hit], window: &Window) -> Vec<String> {
-    hits.iter()
-        .filter(|hit| {
-            let header = hit.header("cookie");
-            header.contains(window.wire.value) || header.contains(window.jar.value)
-        })
-        .map(Hit::line)
-        .collect()
+impl Window {
+    fn is_carried(&self, hit: &Hit) -> bool {
+        let header = hit.header("cookie");
+        header.contains(self.wire.value) || header.contains(self.jar.value)
+    }
+
+    /// Which of these carried what it lent, and came too late. What lay at the
+    /// site when its connection was cut had come in time: the site looked late.
+    fn late(&self, hits: &[Hit]) -> Vec<String> {
+        let late = |hit: &&Hit| self.is_carried(hit) && !hit.lay;
+        hits.iter().filter(late).map(Hit::line).collect()
+    }
 }
 
 async fn revoke_while_busy(browser: &Path, rounds: usize) {
@@ -174,9 +178,7 @@ async fn revoke_while_busy(browser: &Path, rounds: usize) {
                 .await;
         }
         let before = busy.site.hits().len();
-        busy.site
-            .until_closed(|hit| !carried(std::slice::from_ref(hit), &window).is_empty())
-            .await;
+        busy.site.until_closed(|hit| window.is_carried(hit)).await;
         let more = busy.late(&window, before).await;
         late.extend(more.into_iter().map(|hit| format!("round {round}: {hit}")));
     }
@@ -207,10 +209,8 @@ async fn lock_while_busy(browser: &Path, rounds: usize) {
         };
         busy.lender.operator.post("/v1/locks", &lock).await;
         let before = busy.site.hits().len();
-        busy.site
-            .until_closed(|hit| !carried(std::slice::from_ref(hit), &window).is_empty())
-            .await;
-        let late = carried(&busy.site.hits()[before..], &window);
+        busy.site.until_closed(|hit| window.is_carried(hit)).await;
+        let late = window.late(&busy.site.hits()[before..]);
         assert_eq!(late, Vec::<String>::new(), "round {round}");
         busy.cdp.until_closed().await;
     }

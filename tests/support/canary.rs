@@ -4,7 +4,8 @@
 use std::{
     convert::Infallible,
     future::Future,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -38,6 +39,9 @@ pub struct Hit {
     pub query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Its sender had closed or reset the connection before this was read: it
+    /// lay here already by then, however late this server came to it.
+    pub lay: bool,
 }
 
 pub type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -144,8 +148,10 @@ impl Canary {
             let (routes, sink) = (Arc::clone(&routes), Arc::clone(&sink));
             async move {
                 let _connected = Connected::new(&sink);
+                let (stream, line) = line(stream);
                 let service = service_fn(move |request| {
-                    answer(request, Arc::clone(&routes), Arc::clone(&sink))
+                    let line = Arc::clone(&line);
+                    answer(request, line, Arc::clone(&routes), Arc::clone(&sink))
                 });
                 // A client that goes away in the middle is no failure of the server.
                 let _ = hyper::server::conn::http1::Builder::new()
@@ -406,8 +412,24 @@ where
     (address, AbortOnDropHandle::new(accepting))
 }
 
+/// The stream, and what tells whether its other end is still there.
+fn line(stream: tokio::net::TcpStream) -> (tokio::net::TcpStream, Arc<TcpStream>) {
+    let stream = stream.into_std().expect("a stream of this runtime");
+    let line = stream.try_clone().expect("a free descriptor");
+    let stream = tokio::net::TcpStream::from_std(stream).expect("within the runtime");
+    (stream, Arc::new(line))
+}
+
+fn is_left(line: &TcpStream) -> bool {
+    match line.peek(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
 async fn answer(
     mut request: Request<Incoming>,
+    line: Arc<TcpStream>,
     routes: Arc<Routes>,
     seen: Arc<Seen>,
 ) -> Result<Reply, Infallible> {
@@ -424,6 +446,7 @@ async fn answer(
             .await
             .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default(),
+        lay: is_left(&line),
     };
     seen.hits.lock().unwrap().push(hit.clone());
     seen.came.notify_waiters();
