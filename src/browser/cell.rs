@@ -5,6 +5,7 @@ mod process;
 mod share;
 mod spawn;
 mod user;
+mod vital;
 
 use std::{
     collections::BTreeSet,
@@ -284,6 +285,7 @@ impl Cell {
                 }
                 let cell = starting.into_cell(version, confinement);
                 cell.process.share();
+                cell.process.watch(spec.id);
                 Ok(cell)
             }
             Ok(Err(failure)) => Err(starting.fail(failure).await),

@@ -247,12 +247,31 @@ fn uses_profile(pid: i32, profile: &Path) -> bool {
     holds("cmdline", b"--user-data-dir=") || holds("environ", b"HOME=")
 }
 
-// By descriptor: between looking and killing, a number may change hands.
-fn kill(process: &Process) -> Option<OwnedFd> {
-    let fd = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
-    if read(process.pid)?.start != process.start {
-        return None;
+/// The children of a process. Blocking.
+///
+/// # Errors
+/// It is gone, or the kernel does not tell (`CONFIG_PROC_CHILDREN`).
+pub(super) fn children(pid: i32) -> io::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // Each thread has those that it started.
+        let text = fs::read_to_string(task?.path().join("children"))?;
+        let pids = text.split_ascii_whitespace();
+        found.extend(pids.filter_map(|pid| read(pid.parse().ok()?)));
     }
+    Ok(found)
+}
+
+/// A process by descriptor: between looking and acting, a number may change hands.
+/// None if it is gone.
+pub(super) fn open(process: &Process) -> Option<OwnedFd> {
+    let fd = pidfd_open(Pid::from_raw(process.pid)?, PidfdFlags::empty()).ok()?;
+    (read(process.pid)?.start == process.start).then_some(fd)
+}
+
+/// Ends it with SIGKILL; its descriptor tells when it is gone. None if it was.
+pub(super) fn kill(process: &Process) -> Option<OwnedFd> {
+    let fd = open(process)?;
     pidfd_send_signal(&fd, Signal::KILL).ok()?;
     Some(fd)
 }

@@ -52,8 +52,12 @@ const POLICY: u16 = 1008;
 
 /// A cell that does not come to life.
 #[derive(Debug, thiserror::Error)]
-#[error("the browser did not get ready: {0}")]
-pub(crate) struct NotReady(String);
+pub(crate) enum NotReady {
+    #[error("the browser did not get ready: it ended while it was set up")]
+    Ended,
+    #[error("the browser did not get ready: no answer within {0:?}")]
+    Silent(Duration),
+}
 
 struct Driver {
     hub: Hub,
@@ -140,8 +144,8 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
             version: line.version,
             folders: line.folders,
         }),
-        Ok(Err(_)) => Err(NotReady("it ended while it was set up".into())),
-        Err(_) => Err(NotReady(format!("no answer within {patience:?}"))),
+        Ok(Err(_)) => Err(NotReady::Ended),
+        Err(_) => Err(NotReady::Silent(patience)),
     }
 }
 
@@ -240,6 +244,7 @@ impl Driver {
                 }
                 // Dropped unanswered, which tells that the session is over.
                 Order::Bind(..)
+                | Order::Ping(_)
                 | Order::Uploaded { .. }
                 | Order::Downloads(_)
                 | Order::AnswerHold { .. }
@@ -299,6 +304,7 @@ impl Driver {
                 self.idle_since = Instant::now();
                 self.fence(answer);
             }
+            Order::Ping(answer) => self.fence(answer),
             Order::LeaseAdded => {
                 if let Some(bound) = &mut self.bound {
                     bound.had_lease = true;

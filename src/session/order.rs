@@ -31,6 +31,8 @@ pub(crate) enum ToClient {
 pub(crate) enum Order {
     /// Give the warm browser to a session.
     Bind(Box<Bind>, oneshot::Sender<()>),
+    /// Answer once the browser has answered: it is there.
+    Ping(oneshot::Sender<()>),
     /// A lease was added to the session's.
     LeaseAdded,
     /// Somebody closed a lease; answer when its credentials can go nowhere any

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,6 +26,11 @@ use crate::{
     model::id::CellId,
     random::{RandomError, random_uuid_v7},
 };
+
+/// Between two tries to keep a cell warm where the first one failed, if none is
+/// wanted earlier; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_mins(1);
 
 /// How cells are made.
 #[derive(Debug, Clone)]
@@ -104,10 +112,14 @@ impl Source {
                 let line = Line::whole(cell, listener, deny);
                 Ok(driver::start(line, settings.patience).await?)
             }
-            Self::Shared(settings, most, cells) => {
-                let place = place(settings, *most, cells).await?;
-                Ok(driver::start(Line::shared(place), settings.patience).await?)
-            }
+            Self::Shared(settings, most, cells) => loop {
+                let (place, is_fresh) = place(settings, *most, cells).await?;
+                match driver::start(Line::shared(place), settings.patience).await {
+                    // It had died, or does so: another one is tried.
+                    Err(NotReady::Ended) if !is_fresh => {}
+                    started => return Ok(started?),
+                }
+            },
             #[cfg(test)]
             Self::Nothing(egress) => Ok(super::standin::start(egress).await?),
         }
@@ -145,6 +157,7 @@ impl Pool {
         };
         if settings.warm > 0 {
             tokio::spawn(async move {
+                let mut pause = FIRST_PAUSE;
                 loop {
                     let Ok(place) = ready.clone().reserve_owned().await else {
                         return;
@@ -159,6 +172,7 @@ impl Pool {
                         }
                         Ok(handle) => {
                             place.send(handle);
+                            pause = FIRST_PAUSE;
                         }
                         Err(error) => {
                             // Whoever wants a cell launches one and is told why not.
@@ -168,6 +182,7 @@ impl Pool {
                             tokio::select! {
                                 wanted = wants.recv() => if wanted.is_none() { return },
                                 () = closing.cancelled() => return,
+                                () = sleep(pause) => pause = (pause * 2).min(LAST_PAUSE),
                             }
                         }
                     }
@@ -177,13 +192,13 @@ impl Pool {
         pool
     }
 
-    /// A warm cell, or a new one. Warm cells whose browser died are passed over.
+    /// A warm cell, or a new one. Warm cells whose browser has died are passed over.
     pub(super) async fn take(&self) -> Result<Handle, PoolError> {
         if self.closing.is_cancelled() {
             return Err(PoolError::Closed);
         }
         while let Ok(handle) = self.warm.lock().await.try_recv() {
-            if !handle.orders.is_closed() {
+            if is_there(&handle).await {
                 return Ok(handle);
             }
         }
@@ -202,6 +217,12 @@ impl Pool {
     }
 }
 
+/// Whether the browser still answers: it may have died a moment ago.
+async fn is_there(handle: &Handle) -> bool {
+    let (answer, answered) = oneshot::channel();
+    handle.orders.send(Order::Ping(answer)).is_ok() && answered.await.is_ok()
+}
+
 async fn end(handle: &Handle) {
     let (answer, done) = oneshot::channel();
     if handle
@@ -213,25 +234,25 @@ async fn end(handle: &Handle) {
     }
 }
 
-/// A place in a browser that has one free, or else in a new one. One at a time:
-/// who waits meanwhile finds a place in what was launched.
+/// A place in a browser that has one free, or else in a new one, and whether it is
+/// new. One at a time: who waits meanwhile finds a place in what was launched.
 async fn place(
     settings: &CellSettings,
     most: usize,
     cells: &Mutex<Vec<SharedCell>>,
-) -> Result<Place, PoolError> {
+) -> Result<(Place, bool), PoolError> {
     let mut cells = cells.lock().await;
     cells.retain(|cell| !cell.is_over());
     for cell in cells.iter() {
         if let Some(place) = cell.join().await {
-            return Ok(place);
+            return Ok((place, false));
         }
     }
     let (cell, listeners, deny) = launch(settings, most.saturating_mul(LIVES)).await?;
     let started = SharedCell::start(cell, listeners, deny, most);
     let (cell, first) = started.ok_or(PoolError::Closed)?;
     cells.push(cell);
-    Ok(first)
+    Ok((first, true))
 }
 
 /// A browser, the listeners that it may connect to, and the one that refuses all.

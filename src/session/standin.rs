@@ -52,7 +52,9 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
                     let list = vec![download];
                     answer.send(Downloads { list, scanner }).ok();
                 }
-                Order::LeaseClosed(_, _, answer) | Order::Uploaded { answer, .. } => {
+                Order::Ping(answer)
+                | Order::LeaseClosed(_, _, answer)
+                | Order::Uploaded { answer, .. } => {
                     answer.send(()).ok();
                 }
                 Order::End(reason, answer) => {

@@ -57,6 +57,49 @@ async fn a_crash_is_noticed() {
     place.assert_empty();
 }
 
+/// Such a browser would live on, and whoever is put there wait in vain.
+#[tokio::test]
+async fn a_browser_ends_with_what_it_is_of_no_use_without() {
+    let vital = [
+        "--type=zygote --no-zygote-sandbox",
+        "--type=zygote ",
+        "--utility-sub-type=network.mojom.NetworkService",
+    ];
+    for browser in browsers().await {
+        for (nth, what) in vital.into_iter().enumerate() {
+            let place = Place::new();
+            let cell = Cell::launch(place.spec(&browser)).await.unwrap();
+            let page = Page::open(cell, None).await;
+            let cell = &page.cell.process;
+            let command = |pid: i32| {
+                let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).replace('\0', " ")
+            };
+            let is_wanted = |one: &process::Process| {
+                let command = command(one.pid);
+                Some(one.parent) == cell.pid()
+                    && command.contains(what)
+                    && (nth != 1 || !command.contains("--no-zygote-sandbox"))
+            };
+            let begun = std::time::Instant::now();
+            let victim = loop {
+                if let Some(found) = cell.mark().living().into_iter().find(is_wanted) {
+                    break found;
+                }
+                assert!(begun.elapsed() < PATIENCE, "there is no {what}");
+                tokio::task::yield_now().await;
+            };
+            let pid = nix::unistd::Pid::from_raw(victim.pid);
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+            tokio::time::timeout(PATIENCE, cell.exited())
+                .await
+                .unwrap_or_else(|_| panic!("{} outlives {what}", browser.path.display()));
+            cell.kill().await.unwrap();
+            place.assert_empty();
+        }
+    }
+}
+
 #[tokio::test]
 async fn dropping_ends_everything() {
     let place = Place::new();

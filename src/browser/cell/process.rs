@@ -6,9 +6,13 @@ use tokio::{
     sync::{Mutex, watch},
     task::spawn_blocking,
 };
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{CellFolder, Claim, share::Share};
-use crate::browser::process::{ExterminateError, Mark};
+use super::{CellFolder, Claim, share::Share, vital};
+use crate::{
+    browser::process::{ExterminateError, Mark},
+    model::id::CellId,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +25,7 @@ pub struct CellProcess {
     exit: watch::Receiver<Option<ExitStatus>>,
     claim: Mutex<Claimed>,
     share: std::sync::Mutex<Option<Share>>,
+    vital: std::sync::Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// Why a cell could not be ended wholly.
@@ -53,6 +58,7 @@ impl CellProcess {
             exit,
             claim: Mutex::new(Claimed::Running(claim)),
             share: std::sync::Mutex::new(None),
+            vital: std::sync::Mutex::new(None),
         }
     }
 
@@ -63,6 +69,15 @@ impl CellProcess {
 
     fn set_share(&self, share: Option<Share>) {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner) = share;
+    }
+
+    /// From here on it ends with any of the processes that it is of no use without.
+    pub(super) fn watch(&self, id: CellId) {
+        self.set_watch(Some(vital::watch(id, self.mark.clone())));
+    }
+
+    fn set_watch(&self, watch: Option<AbortOnDropHandle<()>>) {
+        *self.vital.lock().unwrap_or_else(PoisonError::into_inner) = watch;
     }
 
     /// Waits until the browser's first process has ended; answers how, where
@@ -85,6 +100,7 @@ impl CellProcess {
         if matches!(*claim, Claimed::Gone) {
             return Ok(());
         }
+        self.set_watch(None);
         let (mark, folder) = (self.mark.clone(), self.folder.clone());
         spawn_blocking(move || end(&mark, &folder, PATIENCE))
             .await

@@ -218,6 +218,10 @@ impl Hub {
 
     fn target_gone(&mut self, event: &str, id: &str, params: &Value, now: Now) {
         let crashed = event == "Target.targetCrashed";
+        if self.tenant.is_none() && self.targets.contains_key(id) {
+            // What is kept for a session must be what a fresh one is.
+            self.fail("its page went before a session had it");
+        }
         self.lost(id);
         self.page_left(id, now);
         self.hold_given_up(None, Some(id), now);

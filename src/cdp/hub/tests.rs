@@ -117,7 +117,8 @@ impl World {
     }
 
     /// The same under a scope.
-    fn under(scope: &str, delivery: Delivery) -> Self {
+    /// A browser that is nobody's yet.
+    fn warm(scope: &str, delivery: Delivery) -> Self {
         let hub = Hub::new(Setup {
             proxy: "http://127.0.0.1:9".into(),
             downloads: "DOWNLOADS".into(),
@@ -125,8 +126,8 @@ impl World {
         let (records, lease) = (Records::default(), lease(delivery, scope));
         let mut world = Self {
             hub,
-            records: records.clone(),
-            lease: lease.clone(),
+            records,
+            lease,
             now: at(1),
         };
         let asked = world.asked();
@@ -142,8 +143,14 @@ impl World {
         world.target("PAGE", "OWN", "about:blank");
         world.answer(&page, json!({"targetId": "PAGE"}));
         assert!(world.outputs().iter().any(|o| matches!(o, Output::Warm)));
+        world
+    }
+
+    fn under(scope: &str, delivery: Delivery) -> Self {
+        let mut world = Self::warm(scope, delivery);
+        let records = world.records.clone();
         let leases = Arc::new(Leases::default());
-        leases.add(lease);
+        leases.add(world.lease.clone());
         world.hub.bind(
             Tenant {
                 session: SessionId::from_uuid(Uuid::from_u128(5)),
@@ -247,6 +254,25 @@ fn find<'a>(messages: &'a [Value], method: &str) -> &'a Value {
         .iter()
         .find(|message| message["method"] == method)
         .unwrap_or_else(|| panic!("no {method} in {messages:?}"))
+}
+
+#[test]
+fn what_is_kept_for_a_session_ends_with_its_page() {
+    for method in ["Target.targetCrashed", "Target.targetDestroyed"] {
+        let mut world = World::warm(r#"{"origins":["https://app.test"]}"#, Delivery::Wire);
+        let params = json!({"targetId": "PAGE", "status": "crashed", "errorCode": 9});
+        world.browser(&json!({"method": method, "params": params}));
+        let outputs = world.outputs();
+        assert!(
+            outputs.iter().any(|o| matches!(o, Output::End { .. })),
+            "{outputs:?}"
+        );
+        let mut world = World::new(Delivery::Wire, r#"["GET"]"#);
+        let params = json!({"targetId": "PAGE", "status": "crashed", "errorCode": 9});
+        world.browser(&json!({"method": method, "params": params}));
+        let outputs = world.outputs();
+        assert!(!outputs.iter().any(|o| matches!(o, Output::End { .. })));
+    }
 }
 
 #[test]
