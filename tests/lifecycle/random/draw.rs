@@ -1,11 +1,14 @@
 //! What each round draws: all of it follows from one seed and its number.
 
-use std::{env, str::FromStr};
+use std::{env, ops::Range, str::FromStr};
 
 use super::work::Work;
 
-/// Rounds, where the environment asks for no other number.
-const ROUNDS: u64 = 200;
+/// Blows that must fall before the work is done, where the environment asks for
+/// no other number.
+const ROUNDS: usize = 200;
+/// So many times as many rounds at most: a blow may fall too late.
+const PATIENCE: u64 = 3;
 const SEED: u64 = 20_261_127;
 
 /// What is struck.
@@ -33,15 +36,22 @@ pub enum Setup {
     Shared,
 }
 
-/// When the blow falls, counted from where the work begins.
+/// When the blow falls: at so many thousandths of what the work comes to when it
+/// is undisturbed.
 #[derive(Debug, Clone, Copy)]
-pub enum Point {
-    /// At so many thousandths of the time that the work takes undisturbed.
-    Time(u32),
-    /// At so many requests at the site.
-    Requests(usize),
-    /// At so many events at the client.
-    Events(usize),
+pub struct Point {
+    pub of: Measure,
+    pub share: u32,
+}
+
+/// What a work's progress is counted by.
+#[derive(Debug, Clone, Copy)]
+pub enum Measure {
+    Time,
+    /// Requests at the site.
+    Requests,
+    /// Events at the client.
+    Events,
 }
 
 /// One round.
@@ -67,23 +77,32 @@ pub struct Round {
 #[derive(Debug)]
 pub struct Plan {
     pub seed: u64,
-    pub rounds: Vec<Round>,
-    /// Not all, for which nothing has to be covered.
-    pub is_part: bool,
+    /// Their numbers, at most.
+    pub numbers: Range<u64>,
+    /// Enough, once so many blows fell before the work was done and each kind of
+    /// blow met each kind of work so. `None`: all are run, and nothing has to be covered.
+    pub enough: Option<usize>,
 }
 
 impl Plan {
     /// What the environment asks for: `HALLPASS_FAULT_SEED`,
-    /// `HALLPASS_FAULT_ROUNDS`, and `HALLPASS_FAULT_ROUND` for one round alone.
+    /// `HALLPASS_FAULT_ROUNDS`, and `HALLPASS_FAULT_ROUND` for one or some alone.
     pub fn from_env() -> Self {
         let seed = asked("HALLPASS_FAULT_SEED").unwrap_or(SEED);
         let rounds = asked("HALLPASS_FAULT_ROUNDS").unwrap_or(ROUNDS);
-        let one = asked::<u64>("HALLPASS_FAULT_ROUND");
-        let numbers = one.map_or(0..rounds, |one| one..one + 1);
+        let some = env::var("HALLPASS_FAULT_ROUND").ok();
+        let some = some.map(|text| numbers(&text).unwrap_or_else(|| no_number(&text)));
+        let all = rounds as u64;
+        let enough = (some.is_none() && rounds >= Self::pairs().len()).then_some(rounds);
+        let numbers = match (some, enough) {
+            (Some(some), _) => some,
+            (None, Some(_)) => 0..all * PATIENCE,
+            (None, None) => 0..all,
+        };
         Self {
             seed,
-            is_part: one.is_some() || rounds < Self::pairs().len() as u64,
-            rounds: numbers.map(|number| Round::draw(seed, number)).collect(),
+            numbers,
+            enough,
         }
     }
 
@@ -98,7 +117,7 @@ impl Plan {
 
 impl Round {
     /// All pairs in an order that is drawn, and then again in another.
-    fn draw(seed: u64, number: u64) -> Self {
+    pub fn draw(seed: u64, number: u64) -> Self {
         let mut pairs = Plan::pairs();
         let count = pairs.len() as u64;
         let mut order = Draw(seed ^ (number / count));
@@ -111,10 +130,14 @@ impl Round {
             number,
             blow,
             work,
-            point: match draw.below(4) {
-                0 => Point::Requests(1 + draw.below(12)),
-                1 => Point::Events(1 + draw.below(30)),
-                _ => Point::Time(u32::try_from(draw.below(1100)).unwrap()),
+            point: Point {
+                of: [
+                    Measure::Time,
+                    Measure::Time,
+                    Measure::Requests,
+                    Measure::Events,
+                ][draw.below(4)],
+                share: u32::try_from(draw.below(850)).unwrap(),
             },
             setup: [Setup::Cold, Setup::Warm, Setup::Shared][draw.below(3)],
             jar: draw.below(3) == 0,
@@ -141,8 +164,18 @@ impl Draw {
 
 fn asked<T: FromStr>(name: &str) -> Option<T> {
     let text = env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
-    )
+    Some(text.parse().unwrap_or_else(|_| no_number(&text)))
+}
+
+/// `7`, or `7..9` for the seventh and the eighth.
+fn numbers(text: &str) -> Option<Range<u64>> {
+    let (first, end) = match text.split_once("..") {
+        Some((first, end)) => (first.parse().ok()?, end.parse().ok()?),
+        None => (text.parse().ok()?, text.parse::<u64>().ok()? + 1),
+    };
+    Some(first..end)
+}
+
+fn no_number<T>(text: &str) -> T {
+    panic!("HALLPASS_FAULT_…: no number: {text}")
 }
