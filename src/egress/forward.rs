@@ -1,5 +1,10 @@
 //! Requests in absolute form, `GET http://host/path`: clear-text pages. Each
 //! gets a connection of its own to the site; nothing is pooled.
+//!
+//! Answers get no `Connection-Allowlist`: what Chromium refuses by that header it
+//! refuses before the interceptor or this proxy hears of it. Attempts would be
+//! missing from the record, and pages have an error where a notice says what to
+//! ask for.
 
 use std::sync::Arc;
 
