@@ -28,9 +28,11 @@ fn run(scale: Scale) -> Vec<Samples> {
     let browser = world::browser();
     world::run(async {
         let site = world::site().await;
-        let broker = Hallpass::start("[cell]\nwarm = 0\n").await;
-        let without = broker.session(&site, false).await;
-        let with = broker.session(&site, true).await;
+        // A broker each: the sessions of one share the machine by weight.
+        let broker = || Hallpass::start("[cell]\nwarm = 0\n");
+        let (first, second) = (broker().await, broker().await);
+        let without = first.session(&site, false).await;
+        let with = second.session(&site, true).await;
         let (bare, fetched) = (world::plain(&browser).await, world::plain(&browser).await);
         let _fetch = FetchClient::start(&fetched.cdp_url).await;
         let mut pages = [
@@ -48,7 +50,10 @@ fn run(scale: Scale) -> Vec<Samples> {
             let warm_up = scale.of(0, 3);
             for round in 0..warm_up + rounds {
                 let url = format!("{}/page?n={parts}&size={size}&round={round}", site.origin());
-                for (page, samples) in pages.iter_mut().zip(&mut samples) {
+                // Each in turn is the first: what one leaves to be done is the next one's loss.
+                for turn in 0..VARIANTS.len() {
+                    let at = (round + turn) % VARIANTS.len();
+                    let (page, samples) = (&mut pages[at], &mut samples[at]);
                     site.reset();
                     let took = page.load(&url).await;
                     assert_eq!(site.hits().len(), parts + 1, "{}", samples.variant);
