@@ -285,7 +285,7 @@ impl Cell {
                 }
                 let cell = starting.into_cell(version, confinement);
                 cell.process.share();
-                cell.process.watch(spec.id);
+                cell.process.watch(spec.id).await;
                 Ok(cell)
             }
             Ok(Err(failure)) => Err(starting.fail(failure).await),

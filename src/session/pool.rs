@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, 
 
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,9 @@ use crate::{
 /// wanted earlier; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Longest wait for a warm browser to say that it is there.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How cells are made.
 #[derive(Debug, Clone)]
@@ -192,12 +195,18 @@ impl Pool {
         pool
     }
 
-    /// A warm cell, or a new one. Warm cells whose browser has died are passed over.
+    /// A warm cell, or a new one. Warm cells whose browser has died or hangs are
+    /// passed over, and end.
     pub(super) async fn take(&self) -> Result<Handle, PoolError> {
         if self.closing.is_cancelled() {
             return Err(PoolError::Closed);
         }
-        while let Ok(handle) = self.warm.lock().await.try_recv() {
+        loop {
+            // Let go of before the browser is asked: others take meanwhile.
+            let warm = self.warm.lock().await.try_recv();
+            let Ok(handle) = warm else {
+                break;
+            };
             if is_there(&handle).await {
                 return Ok(handle);
             }
@@ -220,7 +229,8 @@ impl Pool {
 /// Whether the browser still answers: it may have died a moment ago.
 async fn is_there(handle: &Handle) -> bool {
     let (answer, answered) = oneshot::channel();
-    handle.orders.send(Order::Ping(answer)).is_ok() && answered.await.is_ok()
+    handle.orders.send(Order::Ping(answer)).is_ok()
+        && matches!(timeout(ANSWER, answered).await, Ok(Ok(())))
 }
 
 async fn end(handle: &Handle) {

@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -51,6 +55,33 @@ async fn a_browser_that_is_killed_ends_its_session_and_no_other() {
         stage.operator.end_session(&session).await;
     }
     stage::verified(&broker);
+}
+
+#[tokio::test]
+async fn a_warm_browser_that_hangs_is_passed_over() {
+    let broker = Broker::start("[cell]\nwarm = 1\n");
+    let stage = Stage::new(&broker).await;
+    let is_warm = || {
+        let below = process::descendants(broker.pid());
+        below
+            .iter()
+            .any(|one| one.command().contains("--type=renderer"))
+    };
+    assert!(process::until(stage::LIMIT, is_warm), "none is kept warm");
+    let hung = stage::browsers(&broker).remove(0);
+    kill(Pid::from_raw(hung.pid), Signal::SIGSTOP).unwrap();
+    let lent = stage.lend().await;
+    let lent = [lent.as_str()];
+    // Nobody waits behind who was given it.
+    let (one, other) = tokio::join!(
+        stage.operator.start_session(&stage.agent, &lent),
+        stage.operator.start_session(&stage.agent, &lent)
+    );
+    let is_gone = || !hung.is_running();
+    assert!(process::until(stage::LIMIT, is_gone), "it is kept");
+    for session in [one, other] {
+        stage.operator.end_session(&session).await;
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@
 
 #[path = "random/draw.rs"]
 mod draw;
+#[path = "random/hurt.rs"]
+mod hurt;
 #[path = "random/scene.rs"]
 mod scene;
 #[path = "random/work.rs"]
@@ -25,17 +27,12 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use self::{
     draw::{Blow, Measure, Plan, Point, Round, Setup},
+    hurt::{Hurt, hit},
     scene::{Placed, Scene},
     work::{Done, Work},
     world::World,
 };
-use crate::{
-    stage,
-    support::{
-        api::Session,
-        process::{self, Known},
-    },
-};
+use crate::{stage, support::api::Session};
 
 /// Rounds after which all traces are verified, by the command.
 const VERIFY_EVERY: u64 = 25;
@@ -48,22 +45,6 @@ enum Fate {
     GoesOn,
     /// Whichever came first.
     Either,
-}
-
-/// What a blow hit.
-#[derive(Debug, Default)]
-struct Hurt {
-    /// The browser's folder, and the kind of its process.
-    cell: Option<String>,
-    kind: String,
-}
-
-impl Hurt {
-    fn hits(&self, placed: &Placed) -> bool {
-        let name = placed.cell.file_name().unwrap().to_string_lossy();
-        let is_its = |command: &String| command.contains(&*name);
-        self.cell.as_ref().is_some_and(is_its)
-    }
 }
 
 /// What a work comes to when nothing is struck.
@@ -108,14 +89,10 @@ async fn whatever_is_struck_at_random_leaves_nothing_behind() {
     let mut missing: HashSet<(Blow, Work)> = Plan::pairs().into_iter().collect();
     let (mut rounds, mut middles) = (0, 0);
     for number in plan.numbers.clone() {
-        if plan.enough.is_some_and(|enough| middles >= enough) && missing.is_empty() {
-            break;
-        }
         let round = Round::draw(plan.seed, number);
-        // Enough is struck; only what has not been yet is still of interest.
-        if plan.enough.is_some_and(|enough| middles >= enough)
-            && !missing.contains(&(round.blow, round.work))
-        {
+        let is_enough = plan.enough.is_some_and(|enough| middles >= enough);
+        // From then on only what has not been struck yet is of interest.
+        if is_enough && !missing.contains(&(round.blow, round.work)) {
             continue;
         }
         let _told = Told(plan.seed, round);
@@ -263,54 +240,6 @@ async fn reached(world: &World, scene: &Scene, point: Point, extent: &Extent) {
         }
         _ => tokio::time::sleep(extent.time * point.share / 1000).await,
     }
-}
-
-/// Kills a process of a browser. Where one is being made ready, it is that one's.
-fn hit(scene: &Scene, round: &Round, known: &[Known]) -> Hurt {
-    let mut browsers = scene.browsers();
-    if round.work == Work::Warm && browsers.iter().any(|one| !known.contains(one)) {
-        browsers.retain(|one| !known.contains(one));
-    }
-    // The work itself may have ended the only one.
-    let Some(browser) = browsers.get(round.pick % browsers.len().max(1)) else {
-        return Hurt::default();
-    };
-    let below = process::descendants(u32::try_from(browser.pid).unwrap());
-    let mut below: Vec<Known> = below.into_iter().collect();
-    below.sort_by_key(|one| one.pid);
-    let victim = match round.blow {
-        Blow::Process if !below.is_empty() => &below[round.pick / 7 % below.len()],
-        _ => browser,
-    };
-    let hurt = Hurt {
-        cell: Some(browser.command()),
-        kind: kind(victim),
-    };
-    let is_used = scene.placed.iter().any(|placed| hurt.hits(placed));
-    println!(
-        "round {}: struck the {} of a browser that is {}",
-        round.number,
-        if hurt.kind.is_empty() {
-            "first process"
-        } else {
-            &hurt.kind
-        },
-        if is_used { "in use" } else { "kept warm" }
-    );
-    victim.kill();
-    hurt
-}
-
-/// The kind of a browser's process; empty for its first.
-fn kind(process: &Known) -> String {
-    let command = process.command();
-    let named = |name: &str| {
-        let mut words = command.split_whitespace();
-        words.find_map(|word| Some(word.strip_prefix(name)?.to_owned()))
-    };
-    named("--utility-sub-type=")
-        .or_else(|| named("--type="))
-        .unwrap_or_default()
 }
 
 async fn outcome(mut work: JoinHandle<Option<Done>>, must: bool) -> Option<Option<Done>> {

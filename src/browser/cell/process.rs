@@ -72,8 +72,8 @@ impl CellProcess {
     }
 
     /// From here on it ends with any of the processes that it is of no use without.
-    pub(super) fn watch(&self, id: CellId) {
-        self.set_watch(Some(vital::watch(id, self.mark.clone())));
+    pub(super) async fn watch(&self, id: CellId) {
+        self.set_watch(Some(vital::watch(id, &self.mark).await));
     }
 
     fn set_watch(&self, watch: Option<AbortOnDropHandle<()>>) {

@@ -19,19 +19,43 @@ use crate::{
 };
 
 const ZYGOTE: &[u8] = b"--type=zygote";
+const NETWORK_SERVICE: &str = "network service";
 const NETWORK: &[u8] = b"--utility-sub-type=network.mojom.NetworkService";
 
-/// The network service may come a moment after the browser's first answer.
+/// The zygotes are there when the browser answers; the network service may come a
+/// moment later.
 const LOOKS: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// Ends the cell's first process once one of these has ended.
-pub(super) fn watch(id: CellId, mark: Mark) -> AbortOnDropHandle<()> {
+/// Finds them; from then on the cell's first process ends once one of them has.
+pub(super) async fn watch(id: CellId, mark: &Mark) -> AbortOnDropHandle<()> {
+    let mut known: Vec<Process> = Vec::new();
+    let mut ends = FuturesUnordered::new();
+    let mut has_network = false;
+    for _ in 0..LOOKS {
+        let look = mark.clone();
+        let found = spawn_blocking(move || vital(&look)).await;
+        for (process, kind) in found.unwrap_or_default() {
+            has_network |= kind == NETWORK_SERVICE;
+            if !known.contains(&process) {
+                ends.push(end(process::open(&process).and_then(watched), kind));
+                known.push(process);
+            }
+        }
+        if has_network {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    if !has_network {
+        tracing::warn!(cell = %id, "a browser's network service is not found, and not watched");
+    }
+    let leader = mark.leader;
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let Some(lost) = lost(&mark).await else {
+        let Some(lost) = ends.next().await else {
             return;
         };
-        let leader = mark.leader.and_then(|(pid, start)| {
+        let leader = leader.and_then(|(pid, start)| {
             process::read(pid).filter(|leader| leader.start == start && !leader.is_gone)
         });
         if leader.as_ref().and_then(process::kill).is_some() {
@@ -40,48 +64,24 @@ pub(super) fn watch(id: CellId, mark: Mark) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// Waits for the first that ends; answers what it was. None where nothing can be
-/// watched.
-async fn lost(mark: &Mark) -> Option<&'static str> {
-    let mut known: Vec<Process> = Vec::new();
-    let mut ends = FuturesUnordered::new();
-    for _ in 0..LOOKS {
-        let look = mark.clone();
-        let found = spawn_blocking(move || vital(&look)).await.ok()?;
-        for (process, kind) in found {
-            if known.contains(&process) {
-                continue;
-            }
-            match process::open(&process) {
-                Some(fd) => ends.push(ended(fd, kind)),
-                // Gone since.
-                None => return Some(kind),
-            }
-            known.push(process);
-            if kind == "network service" {
-                return ends.next().await.flatten();
-            }
-        }
-        tokio::select! {
-            end = ends.next(), if !ends.is_empty() => return end.flatten(),
-            () = sleep(PAUSE) => {}
-        }
+/// Waits for the end of one, which is now where it is gone or cannot be watched.
+async fn end(fd: Option<AsyncFd<OwnedFd>>, kind: &'static str) -> &'static str {
+    if let Some(fd) = fd {
+        // An error is the end of the runtime, and so of the cell.
+        let _ = fd.readable().await;
     }
-    tracing::warn!("a browser has no network service of its own; only its zygotes are watched");
-    ends.next().await.flatten()
+    kind
 }
 
-async fn ended(fd: OwnedFd, kind: &'static str) -> Option<&'static str> {
+fn watched(fd: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
     #[expect(
         deprecated,
         reason = "what it became is unsafe for the sake of numbers that are nobody's; this one owns its descriptor"
     )]
-    let fd = AsyncFd::with_interest(fd, Interest::READABLE).ok()?;
-    let _ = fd.readable().await.ok()?;
-    Some(kind)
+    AsyncFd::with_interest(fd, Interest::READABLE).ok()
 }
 
-/// Zygotes first. Blocking.
+/// Those that are there. Blocking.
 fn vital(mark: &Mark) -> Vec<(Process, &'static str)> {
     let Some((leader, _)) = mark.leader else {
         return Vec::new();
@@ -89,7 +89,7 @@ fn vital(mark: &Mark) -> Vec<(Process, &'static str)> {
     // Of the first process's children only: what a zygote has just given birth to
     // looks like one for a moment, and may end.
     let children = process::children(leader).unwrap_or_else(|_| mark.living());
-    let mut found: Vec<_> = children
+    children
         .into_iter()
         .filter(|process| process.parent == leader && !process.is_gone)
         .filter_map(|process| {
@@ -99,12 +99,10 @@ fn vital(mark: &Mark) -> Vec<(Process, &'static str)> {
             let has = |wanted: &[u8]| words.clone().any(|word| word == wanted);
             let kind = match () {
                 () if has(ZYGOTE) => "zygote",
-                () if has(NETWORK) => "network service",
+                () if has(NETWORK) => NETWORK_SERVICE,
                 () => return None,
             };
             Some((process, kind))
         })
-        .collect();
-    found.sort_by_key(|(_, kind)| *kind == "network service");
-    found
+        .collect()
 }

@@ -117,7 +117,31 @@ impl World {
     }
 
     /// The same under a scope.
-    /// A browser that is nobody's yet.
+    fn under(scope: &str, delivery: Delivery) -> Self {
+        let mut world = Self::warm(scope, delivery);
+        let records = world.records.clone();
+        let leases = Arc::new(Leases::default());
+        leases.add(world.lease.clone());
+        world.hub.bind(
+            Tenant {
+                session: SessionId::from_uuid(Uuid::from_u128(5)),
+                authority: Authority::shipped(AgentId::from_uuid(Uuid::from_u128(6))).unwrap(),
+                leases,
+                journal: Box::new(records),
+                holds: HoldLimits {
+                    patience: std::time::Duration::from_secs(20),
+                    deadline: std::time::Duration::from_mins(5),
+                    most: 4,
+                },
+                most: Most::default(),
+            },
+            world.now,
+        );
+        world.hub.client_opened(1, "test", world.now);
+        world
+    }
+
+    /// The hub of a browser that is nobody's yet, with its page.
     fn warm(scope: &str, delivery: Delivery) -> Self {
         let hub = Hub::new(Setup {
             proxy: "http://127.0.0.1:9".into(),
@@ -143,30 +167,6 @@ impl World {
         world.target("PAGE", "OWN", "about:blank");
         world.answer(&page, json!({"targetId": "PAGE"}));
         assert!(world.outputs().iter().any(|o| matches!(o, Output::Warm)));
-        world
-    }
-
-    fn under(scope: &str, delivery: Delivery) -> Self {
-        let mut world = Self::warm(scope, delivery);
-        let records = world.records.clone();
-        let leases = Arc::new(Leases::default());
-        leases.add(world.lease.clone());
-        world.hub.bind(
-            Tenant {
-                session: SessionId::from_uuid(Uuid::from_u128(5)),
-                authority: Authority::shipped(AgentId::from_uuid(Uuid::from_u128(6))).unwrap(),
-                leases,
-                journal: Box::new(records),
-                holds: HoldLimits {
-                    patience: std::time::Duration::from_secs(20),
-                    deadline: std::time::Duration::from_mins(5),
-                    most: 4,
-                },
-                most: Most::default(),
-            },
-            world.now,
-        );
-        world.hub.client_opened(1, "test", world.now);
         world
     }
 
