@@ -27,8 +27,9 @@ use crate::{
     },
 };
 
-/// How long a request waits for the browser to say who caused it.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a request waits for the browser to say who caused it: far longer than
+/// a busy machine takes, since what is lent is left out after it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Requests whose causes are remembered.
 const MOST_CAUSES: usize = 8192;

@@ -523,7 +523,7 @@ fn a_request_waits_for_word_of_who_caused_it() {
         if let Some(same_site) = same_site {
             world.will_be_sent(url, same_site);
         } else {
-            let now = at(2);
+            let now = at(3);
             assert!(
                 world
                     .hub
