@@ -23,6 +23,7 @@ use super::{
     backlog::Backlog,
     line::{Ending, Incoming, Line, Outgoing},
     order::{FromClient, Handle, Order, ToClient},
+    pace::Pace,
 };
 use crate::{
     broker::lease::{Lease, Leases},
@@ -76,6 +77,7 @@ struct Driver {
     /// Delegations whose budget is used up.
     used_up: Vec<DelegationId>,
     ending: Option<String>,
+    pace: Pace,
 }
 
 struct Bound {
@@ -134,6 +136,7 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
         idle_since: Instant::now(),
         used_up: Vec::new(),
         ending: None,
+        pace: Pace::new(Instant::now()),
     };
     tokio::spawn(driver.run(line.incoming, line.ending, order_in, client_in, durable_in));
     match tokio::time::timeout(patience, is_ready).await {
@@ -192,7 +195,8 @@ impl Driver {
         let mut end_answers = Vec::new();
         self.carry();
         while self.ending.is_none() {
-            let wake = self.next_wake();
+            let rest = self.pace.rest();
+            let wake = rest.map_or_else(|| self.next_wake(), |rest| rest.min(self.next_wake()));
             let mut timer = pin!(tokio::time::sleep_until(wake));
             // What makes records waits for the writer; orders do not.
             let recorder = self.bound.as_ref().map(|bound| bound.recorder.clone());
@@ -221,13 +225,15 @@ impl Driver {
                     self.hub.handle_durable(&paused, ok, now);
                 }
                 () = room => {}
-                message = incoming.next(), if keeps_up => {
+                message = incoming.next(), if keeps_up && rest.is_none() => {
                     self.said(message);
                     self.said_too(&mut incoming);
                 }
                 written = self.pipe.flush(), if stuck => self.written(written),
                 Some(message) = clients.recv(), if keeps_up && open_to_clients => self.client(message),
-                () = &mut timer => self.tick().await,
+                () = &mut timer => if !self.pace.has_rested(Instant::now()) {
+                    self.tick().await;
+                },
             }
             self.carry();
             self.close_used_up().await;
@@ -266,13 +272,14 @@ impl Driver {
     /// What has come already, without another look at the rest: much is read
     /// fastest so.
     fn said_too(&mut self, incoming: &mut Incoming) {
-        for _ in 1..AT_ONCE {
+        for taken in 1..AT_ONCE {
             self.carry();
             let bound = self.bound.as_ref();
             if self.ending.is_some() || bound.is_some_and(|bound| bound.recorder.is_behind()) {
                 return;
             }
             let Some(message) = incoming.next().now_or_never() else {
+                self.pace.took(taken, Instant::now());
                 return;
             };
             self.said(message);
@@ -368,6 +375,7 @@ impl Driver {
     }
 
     fn client(&mut self, message: FromClient) {
+        self.pace.break_off();
         let now = self.clock.now();
         match message {
             FromClient::Opened {
@@ -406,6 +414,7 @@ impl Driver {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Browser(message) => {
+                    self.pace.break_off();
                     let sent = self.pipe.send(message);
                     self.written(sent);
                 }

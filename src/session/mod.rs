@@ -8,6 +8,7 @@ mod files;
 mod journal;
 mod line;
 mod order;
+mod pace;
 mod pool;
 pub mod setup;
 mod shared;
