@@ -8,7 +8,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::unix::pipe::{Receiver, Sender},
 };
 
@@ -90,16 +90,22 @@ impl PipeReader {
             if self.buffer.len() > self.limit {
                 return Err(PipeError::TooLong);
             }
-            // Little is kept for a browser that says nothing.
-            if self.buffer.is_empty() && self.buffer.capacity() > self.chunk {
-                self.buffer = BytesMut::new();
-            }
             // Doubling keeps the copying of a long message linear in its length.
             if self.buffer.capacity() - self.buffer.len() < ROOM {
                 self.buffer.reserve(self.buffer.len().max(self.chunk));
             }
             let room = self.buffer.capacity() - self.buffer.len();
-            let read = self.pipe.read_buf(&mut self.buffer).await?;
+            let read = match self.pipe.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Nothing is kept for a browser that says nothing.
+                    if self.buffer.is_empty() {
+                        self.buffer = BytesMut::new();
+                    }
+                    self.pipe.readable().await?;
+                    continue;
+                }
+                read => read?,
+            };
             if read == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
@@ -187,9 +193,7 @@ impl PipeWriter {
         while !self.buffer.is_empty() {
             self.pipe.write_buf(&mut self.buffer).await?;
         }
-        if self.buffer.capacity() > KEEP {
-            self.buffer = BytesMut::new();
-        }
+        self.buffer = BytesMut::new();
         Ok(())
     }
 }

@@ -121,7 +121,9 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
         // Below the profile, which is all that the cell may write to.
         downloads: line.folders.downloads(),
     };
-    let driver = Driver {
+    // On the heap by itself: the future of `run` has room for what it takes more than
+    // once.
+    let driver = Box::new(Driver {
         hub: Hub::new(setup),
         listener: line.listener.clone(),
         clock: Clock,
@@ -137,7 +139,7 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
         used_up: Vec::new(),
         ending: None,
         pace: Pace::new(Instant::now()),
-    };
+    });
     tokio::spawn(driver.run(line.incoming, line.ending, order_in, client_in, durable_in));
     match tokio::time::timeout(patience, is_ready).await {
         Ok(Ok(())) => Ok(Handle {
@@ -185,7 +187,7 @@ impl Bound {
 
 impl Driver {
     async fn run(
-        mut self,
+        mut self: Box<Self>,
         mut incoming: Incoming,
         ending: Ending,
         mut orders: mpsc::UnboundedReceiver<Order>,
@@ -601,7 +603,7 @@ impl Driver {
 
     /// One order, whatever the cause: nothing new, cut what is open, end the
     /// browser, close the record, tell.
-    async fn finish(mut self, browser: Ending) {
+    async fn finish(mut self: Box<Self>, browser: Ending) {
         let reason = self.ending.take().unwrap_or_default();
         self.hub.end(&reason, self.clock.now());
         self.ending = None;

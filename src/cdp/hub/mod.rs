@@ -225,7 +225,8 @@ pub struct Hub {
     contexts: Vec<Arc<str>>,
     /// The agent made one, be it gone by now.
     made_contexts: bool,
-    targets: BTreeMap<Arc<str>, Target>,
+    /// Boxed, since a map makes room for eleven.
+    targets: BTreeMap<Arc<str>, Box<Target>>,
     sessions: HashMap<CdpSession, Attached>,
     clients: BTreeMap<ClientId, Client>,
     barriers: HashMap<u64, Barrier>,

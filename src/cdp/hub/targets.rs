@@ -173,7 +173,7 @@ impl Hub {
                 let close = json!({"targetId": id});
                 self.ask("Target.closeTarget", close, None, Call::Ignored);
             }
-            self.targets.insert(id.clone(), target);
+            self.targets.insert(id.clone(), Box::new(target));
             ("Target.targetCreated", false)
         };
         if moved && info.kind == "page" {
