@@ -10,6 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use tokio::{
     io::AsyncWriteExt,
     net::unix::pipe::{Receiver, Sender},
+    task::coop::consume_budget,
 };
 
 /// The longest message that is taken, in bytes without its NUL.
@@ -95,6 +96,8 @@ impl PipeReader {
                 self.buffer.reserve(self.buffer.len().max(self.chunk));
             }
             let room = self.buffer.capacity() - self.buffer.len();
+            // A long message that keeps coming must not keep others from their turn.
+            consume_budget().await;
             let read = match self.pipe.try_read_buf(&mut self.buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Nothing is kept for a browser that says nothing.

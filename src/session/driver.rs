@@ -121,8 +121,7 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
         // Below the profile, which is all that the cell may write to.
         downloads: line.folders.downloads(),
     };
-    // On the heap by itself: the future of `run` has room for what it takes more than
-    // once.
+    // Boxed: what `run` takes has room in its future more than once.
     let driver = Box::new(Driver {
         hub: Hub::new(setup),
         listener: line.listener.clone(),
@@ -198,7 +197,8 @@ impl Driver {
         self.carry();
         while self.ending.is_none() {
             let rest = self.pace.rest();
-            let wake = rest.map_or_else(|| self.next_wake(), |rest| rest.min(self.next_wake()));
+            let due = self.next_wake();
+            let wake = rest.map_or(due, |rest| rest.min(due));
             let mut timer = pin!(tokio::time::sleep_until(wake));
             // What makes records waits for the writer; orders do not.
             let recorder = self.bound.as_ref().map(|bound| bound.recorder.clone());
@@ -264,6 +264,7 @@ impl Driver {
     }
 
     fn said(&mut self, message: Result<Option<Bytes>, String>) {
+        self.pace.took();
         match message {
             Ok(Some(message)) => self.hub.handle_browser(&message, self.clock.now()),
             Ok(None) => self.ending = Some("its browser ended".into()),
@@ -274,14 +275,14 @@ impl Driver {
     /// What has come already, without another look at the rest: much is read
     /// fastest so.
     fn said_too(&mut self, incoming: &mut Incoming) {
-        for taken in 1..AT_ONCE {
+        for _ in 1..AT_ONCE {
             self.carry();
             let bound = self.bound.as_ref();
             if self.ending.is_some() || bound.is_some_and(|bound| bound.recorder.is_behind()) {
                 return;
             }
             let Some(message) = incoming.next().now_or_never() else {
-                self.pace.took(taken, Instant::now());
+                self.pace.drained(Instant::now());
                 return;
             };
             self.said(message);

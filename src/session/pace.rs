@@ -26,6 +26,8 @@ const REST: Duration = Duration::from_millis(1);
 pub(super) struct Pace {
     since: Instant,
     taken: usize,
+    /// Of those that are being taken now.
+    fresh: usize,
     rest: Option<Instant>,
 }
 
@@ -34,17 +36,23 @@ impl Pace {
         Self {
             since: now,
             taken: 0,
+            fresh: 0,
             rest: None,
         }
     }
 
-    /// So many messages were taken, and no more has come yet.
-    pub(super) fn took(&mut self, messages: usize, now: Instant) {
+    /// A message was taken.
+    pub(super) fn took(&mut self) {
+        self.fresh += 1;
+    }
+
+    /// No more has come yet.
+    pub(super) fn drained(&mut self, now: Instant) {
         if now.duration_since(self.since) > WITHIN {
             self.since = now;
             self.taken = 0;
         }
-        self.taken += messages;
+        self.taken += std::mem::take(&mut self.fresh);
         if self.taken >= STREAM {
             self.since = now;
             self.taken = STREAM - STILL;
@@ -55,6 +63,7 @@ impl Pace {
     /// Somebody waits: for the browser, or the browser for us.
     pub(super) fn break_off(&mut self) {
         self.taken = 0;
+        self.fresh = 0;
         self.rest = None;
     }
 
@@ -75,25 +84,32 @@ mod tests {
 
     const MILLI: Duration = Duration::from_millis(1);
 
+    fn take(pace: &mut Pace, messages: usize, now: Instant) {
+        for _ in 0..messages {
+            pace.took();
+        }
+        pace.drained(now);
+    }
+
     #[test]
     fn a_stream_is_taken_in_gulps_until_it_thins_out() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         for _ in 0..STREAM - 1 {
-            pace.took(1, start);
+            take(&mut pace, 1, start);
             assert_eq!(pace.rest(), None);
         }
-        pace.took(1, start);
+        take(&mut pace, 1, start);
         let rest = pace.rest().unwrap();
         assert_eq!(rest, start + REST);
         assert!(!pace.has_rested(start));
         assert!(pace.has_rested(rest));
         assert_eq!(pace.rest(), None);
 
-        pace.took(STILL, rest);
+        take(&mut pace, STILL, rest);
         let rest = pace.rest().unwrap();
         assert!(pace.has_rested(rest));
-        pace.took(STILL - 1, rest);
+        take(&mut pace, STILL - 1, rest);
         assert_eq!(pace.rest(), None, "it has thinned out");
     }
 
@@ -104,7 +120,7 @@ mod tests {
         // Six a millisecond, in the middle of which the count begins anew.
         let mut now = start;
         for _ in 0..1000 {
-            pace.took(STREAM / 5, now);
+            take(&mut pace, STREAM / 5, now);
             assert_eq!(pace.rest(), None);
             now += MILLI;
         }
@@ -114,11 +130,19 @@ mod tests {
     fn nobody_is_kept_waiting() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
-        pace.took(STREAM, start);
+        take(&mut pace, STREAM, start);
         assert!(pace.rest().is_some());
         pace.break_off();
         assert_eq!(pace.rest(), None);
-        pace.took(STREAM - 1, start);
+        // Nor after what came at once with a request that was paused.
+        for _ in 0..STREAM {
+            pace.took();
+        }
+        pace.break_off();
+        take(&mut pace, 1, start);
+        assert_eq!(pace.rest(), None);
+        pace.break_off();
+        take(&mut pace, STREAM - 1, start);
         assert_eq!(pace.rest(), None);
     }
 }
