@@ -1,6 +1,7 @@
 //! `hallpass cell-exec`: the launcher. It reads a [`Plan`] from its arguments,
 //! waits for the broker's word on standard input, confines *itself*, says on
-//! standard output what it applied, and becomes Chromium with `exec`.
+//! standard output what it applied, leads that to standard error, and becomes
+//! Chromium with `exec`.
 //!
 //! So nothing runs between `fork` and `exec` in the broker, and every layer is
 //! in place before the first instruction of Chromium. Descriptors 0 to 4 go
@@ -45,6 +46,9 @@ pub enum CellExecError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The browser's program does not run.
+    #[error("cannot execute the browser: {0}")]
+    Execute(#[source] io::Error),
     /// A layer that is required does not hold here.
     #[error(
         "required confinement is missing here: {0}; run `hallpass doctor`, or take it out of `cell.require`"
@@ -67,7 +71,10 @@ pub enum CellExecError {
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let Err(error) = become_browser(arguments);
     let _ = writeln!(io::stderr(), "hallpass cell-exec: {error}");
-    let _ = say(&Verdict::Refused(error.to_string()));
+    // Who got so far has given its verdict.
+    if !matches!(error, CellExecError::Execute(_)) {
+        let _ = say(&Verdict::Refused(error.to_string()));
+    }
     ExitCode::from(NOT_STARTED)
 }
 
@@ -99,12 +106,16 @@ fn become_browser(
         return Err(CellExecError::Missing(missing.join(", ")));
     }
     say(&Verdict::Confined(confinement)).map_err(step("answer the broker"))?;
+    // Nobody reads on there: what the browser says goes with what it complains of.
+    rustix::stdio::dup2_stdout(io::stderr())
+        .map_err(io::Error::from)
+        .map_err(step("lead standard output elsewhere"))?;
     let source = Command::new(&plan.program)
         .args(&plan.arguments)
         .env_clear()
         .envs(plan.environment())
         .exec();
-    Err(step("execute the browser")(source))
+    Err(CellExecError::Execute(source))
 }
 
 fn say(verdict: &Verdict) -> io::Result<()> {

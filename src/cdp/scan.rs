@@ -45,6 +45,7 @@ impl Scanner {
             // A tenth of a DFA's memory, for each session; most bytes are passed
             // over by the prefilter in either.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .dense_depth(1)
             .build(texts)
             .ok()?;
         Some(Self(Some(Patterns { search, fillers })))

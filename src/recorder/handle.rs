@@ -1,11 +1,8 @@
 //! The caller's side of one trace.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
 };
 
 use tokio::sync::watch;
@@ -36,14 +33,13 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     urgent: AtomicBool,
     progress: watch::Sender<Progress>,
-    heads: watch::Sender<Head>,
     // Locked by the writer alone.
     sink: Mutex<Option<Sink>>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    records: VecDeque<Fitted>,
+    records: Vec<Fitted>,
     bytes: usize,
     // Number of the last record taken.
     last: u64,
@@ -53,6 +49,10 @@ struct Queue {
     finishing: bool,
     failure: Option<Failure>,
 }
+
+/// Where a trace stands, for whoever keeps anchors.
+#[derive(Debug)]
+pub struct Heads(watch::Receiver<Progress>);
 
 #[derive(Debug, Clone)]
 struct Progress {
@@ -95,7 +95,7 @@ impl Recorder {
         }
         queue.ended = record.draft().event.ends_trace();
         queue.bytes = bytes;
-        queue.records.push_back(record);
+        queue.records.push(record);
         queue.last += 1;
         let ticket = queue.last;
         let scheduled = std::mem::replace(&mut queue.scheduled, true);
@@ -203,11 +203,17 @@ impl Recorder {
         }
     }
 
-    /// The trace's head each time more of it is durable: to be kept elsewhere as
-    /// an anchor. Says that it is closed when the last recorder is gone.
+    /// Where the trace stands on disk.
     #[must_use]
-    pub fn heads(&self) -> watch::Receiver<Head> {
-        self.shared.heads.subscribe()
+    pub fn head(&self) -> Head {
+        self.shared.progress.borrow().head
+    }
+
+    /// The trace's head each time more of it is durable: to be kept elsewhere as
+    /// an anchor.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        Heads(self.shared.progress.subscribe())
     }
 
     /// Writes everything taken so far, makes file and folder durable and closes
@@ -241,6 +247,28 @@ impl Recorder {
     }
 }
 
+// === impl Heads ===
+
+impl Heads {
+    /// The head as it is now.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.0.borrow().head
+    }
+
+    /// The head, if it may have moved since the last call. `true` with it says
+    /// that it is the last one: no recorder is left.
+    pub fn moved(&mut self) -> (Option<Head>, bool) {
+        // An error says that the last recorder is gone.
+        let changed = self.0.has_changed();
+        let moved = !matches!(changed, Ok(false));
+        (
+            moved.then(|| self.0.borrow_and_update().head),
+            changed.is_err(),
+        )
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
@@ -258,7 +286,6 @@ impl Shared {
                 failure: None,
                 finished: false,
             }),
-            heads: watch::Sender::new(head),
             sink: Mutex::new(Some(sink)),
         }
     }
@@ -273,15 +300,13 @@ impl Shared {
         let Some(sink) = slot.as_mut() else {
             return;
         };
-        let mut records = std::mem::take(sink.spare());
         let mut queue = lock(&self.queue);
         queue.scheduled = false;
         queue.bytes = 0;
-        std::mem::swap(&mut queue.records, &mut records);
+        let records = std::mem::take(&mut queue.records);
         let finishing = queue.finishing;
         drop(queue);
-        let mut result = sink.commit(&mut records);
-        *sink.spare() = records;
+        let mut result = sink.commit(records);
         let head = sink.durable();
         let mut finished = false;
         if finishing && result.is_ok() {
@@ -292,13 +317,6 @@ impl Shared {
             *slot = None;
         }
         drop(slot);
-        // Told before `failed` and `durable` are, so that whoever hears of those
-        // finds the head of what is there.
-        self.heads.send_if_modified(|known| {
-            let news = *known != head;
-            *known = head;
-            news
-        });
         self.progress.send_modify(|progress| {
             progress.head = head;
             progress.finished = finished;
@@ -315,7 +333,7 @@ impl Shared {
             return;
         }
         queue.failure = Some(failure.clone());
-        queue.records.clear();
+        queue.records = Vec::new();
         queue.bytes = 0;
         drop(queue);
         self.progress.send_if_modified(|progress| {

@@ -31,7 +31,7 @@ pub mod read;
 mod sink;
 
 pub use error::{Failure, RecordError};
-pub use handle::Recorder;
+pub use handle::{Heads, Recorder};
 
 use handle::Shared;
 use inbox::Inbox;

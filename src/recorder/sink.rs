@@ -1,7 +1,6 @@
 //! The writer's side of one trace: chain, seal, write, make durable.
 
 use std::{
-    collections::VecDeque,
     fs::File,
     path::{Path, PathBuf},
 };
@@ -35,7 +34,6 @@ pub(super) struct Sink {
     // Frames that are not in the file yet, and where each ends with the head there.
     pending: Vec<u8>,
     marks: Vec<(usize, Head)>,
-    spare: VecDeque<Fitted>,
 }
 
 impl Sink {
@@ -83,14 +81,7 @@ impl Sink {
             len: bytes.len() as u64,
             pending: Vec::new(),
             marks: Vec::new(),
-            spare: VecDeque::new(),
         })
-    }
-
-    /// A queue to fill while the other is written, so that queues are not
-    /// allocated anew.
-    pub(super) const fn spare(&mut self) -> &mut VecDeque<Fitted> {
-        &mut self.spare
     }
 
     pub(super) const fn salt(&self) -> &Salt {
@@ -104,8 +95,8 @@ impl Sink {
 
     /// Writes the records and makes them durable. After a failure the sink is of
     /// no use, but its [`durable`](Self::durable) head holds.
-    pub(super) fn commit(&mut self, records: &mut VecDeque<Fitted>) -> Result<(), Failure> {
-        for record in records.drain(..) {
+    pub(super) fn commit(&mut self, records: Vec<Fitted>) -> Result<(), Failure> {
+        for record in records {
             if let Err(failure) = self.append(record) {
                 // What came before the one that failed was promised a place.
                 if !self.marks.is_empty() {
@@ -174,10 +165,10 @@ impl Sink {
             return Err(Failure::new("write the trace", &error));
         }
         let synced = self.file.sync_data();
-        self.pending.clear();
-        // A burst's memory is not kept for good.
-        self.pending.shrink_to(256 << 10);
-        self.marks.clear();
+        // Nothing is kept for a trace that rests: beside a write and a sync, what
+        // is allocated for them is little.
+        self.pending = Vec::new();
+        self.marks = Vec::new();
         // What a failed sync left of the file is unknown: it counts for nothing.
         synced.map_err(|error| Failure::new("make the trace durable", &error))?;
         self.durable = head;

@@ -7,14 +7,14 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::{Answer, CallError, Caller, OpenError, TraceVerdict, call::report};
 use crate::{
     model::{id::TraceId, time::Timestamp},
     random::random_uuid_v7,
     recorder::{
-        RecordError, Recorder, Recorders, Settings, TraceKey,
+        Heads, RecordError, Recorder, Recorders, Settings, TraceKey,
         read::{self, KeyError, ReadError},
     },
     store::StoredTrace,
@@ -36,7 +36,7 @@ pub(super) struct Ledger {
     _own: Recorders,
     recorders: Recorders,
     broker: Recorder,
-    heads: Mutex<BTreeMap<TraceId, watch::Receiver<Head>>>,
+    heads: Mutex<BTreeMap<TraceId, Heads>>,
 }
 
 impl Ledger {
@@ -69,7 +69,7 @@ impl Ledger {
 
     /// How far it has come.
     pub(super) fn broker_head(&self) -> Head {
-        *self.broker.heads().borrow()
+        self.broker.head()
     }
 
     /// Begins a session's trace.
@@ -111,20 +111,17 @@ impl Ledger {
     /// Heads that moved since they were last asked for.
     pub(super) fn moved_heads(&self) -> Vec<Head> {
         let mut moved = Vec::new();
-        self.watched().retain(|_, head| {
-            // An error says that the last recorder is gone: look a last time.
-            let alive = head.has_changed();
-            if !matches!(alive, Ok(false)) {
-                moved.push(*head.borrow_and_update());
-            }
-            alive.is_ok()
+        self.watched().retain(|_, heads| {
+            let (head, is_last) = heads.moved();
+            moved.extend(head);
+            !is_last
         });
         moved
     }
 
     /// How far a trace has come, if it is being written.
     pub(super) fn head(&self, trace: TraceId) -> Option<Head> {
-        self.watched().get(&trace).map(|head| *head.borrow())
+        self.watched().get(&trace).map(Heads::head)
     }
 
     pub(super) async fn records(&self, trace: &StoredTrace) -> Answer<Vec<Value>> {
@@ -192,7 +189,7 @@ impl Ledger {
         .map_err(|error| report("trace", &error))
     }
 
-    fn watched(&self) -> std::sync::MutexGuard<'_, BTreeMap<TraceId, watch::Receiver<Head>>> {
+    fn watched(&self) -> std::sync::MutexGuard<'_, BTreeMap<TraceId, Heads>> {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

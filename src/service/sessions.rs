@@ -296,7 +296,7 @@ impl Service {
             )));
         }
         let recorder = self.ledger.recorder(session.trace)?;
-        let head = *recorder.heads().borrow();
+        let head = recorder.head();
         let trace = StoredTrace {
             id: session.trace,
             kind: TraceKind::Session,

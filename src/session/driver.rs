@@ -2,7 +2,7 @@
 //! session's clients and the [`Hub`], and keeps the time of its windows.
 //!
 //! The hub decides; the driver only carries. Orders from the broker (close a
-//! window, end) come on a channel of their own that no client can fill.
+//! window, end) come on a channel of their own; nothing that a client sends does.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -72,7 +72,8 @@ struct Driver {
     /// Of windows that are being closed.
     bars: HashMap<u64, Bar>,
     ready: Option<oneshot::Sender<()>>,
-    durable: mpsc::UnboundedSender<(String, bool)>,
+    /// To itself; does not keep it.
+    orders: mpsc::WeakUnboundedSender<Box<Order>>,
     idle_since: Instant,
     /// Delegations whose budget is used up.
     used_up: Vec<DelegationId>,
@@ -114,7 +115,6 @@ impl Connection {
 pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotReady> {
     let (orders, order_in) = mpsc::unbounded_channel();
     let (clients, client_in) = mpsc::channel(256);
-    let (durable, durable_in) = mpsc::unbounded_channel();
     let (ready, is_ready) = oneshot::channel();
     let setup = Setup {
         proxy: proxy_of(&line.listener),
@@ -133,13 +133,13 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
         fence: 0,
         bars: HashMap::new(),
         ready: Some(ready),
-        durable,
+        orders: orders.downgrade(),
         idle_since: Instant::now(),
         used_up: Vec::new(),
         ending: None,
         pace: Pace::new(Instant::now()),
     });
-    tokio::spawn(driver.run(line.incoming, line.ending, order_in, client_in, durable_in));
+    tokio::spawn(driver.run(line.incoming, line.ending, order_in, client_in));
     match tokio::time::timeout(patience, is_ready).await {
         Ok(Ok(())) => Ok(Handle {
             orders,
@@ -189,9 +189,8 @@ impl Driver {
         mut self: Box<Self>,
         mut incoming: Incoming,
         ending: Ending,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut orders: mpsc::UnboundedReceiver<Box<Order>>,
         mut clients: mpsc::Receiver<FromClient>,
-        mut durable: mpsc::UnboundedReceiver<(String, bool)>,
     ) {
         let mut end_answers = Vec::new();
         self.carry();
@@ -214,7 +213,7 @@ impl Driver {
             let stuck = self.pipe.is_stuck();
             tokio::select! {
                 biased;
-                order = orders.recv() => match order {
+                order = orders.recv() => match order.map(|order| *order) {
                     Some(Order::End(reason, answer)) => {
                         self.ending = Some(reason);
                         end_answers.push(answer);
@@ -222,10 +221,6 @@ impl Driver {
                     Some(order) => self.obey(order).await,
                     None => self.ending = Some("the broker let go of it".into()),
                 },
-                Some((paused, ok)) = durable.recv() => {
-                    let now = self.clock.now();
-                    self.hub.handle_durable(&paused, ok, now);
-                }
                 () = room => {}
                 message = incoming.next(), if keeps_up && rest.is_none() => {
                     self.said(message);
@@ -246,7 +241,7 @@ impl Driver {
             answer.send(()).ok();
         }
         while let Ok(order) = orders.try_recv() {
-            match order {
+            match *order {
                 Order::LeaseClosed(_, _, answer) | Order::End(_, answer) => {
                     answer.send(()).ok();
                 }
@@ -258,6 +253,7 @@ impl Driver {
                 | Order::AnswerHold { .. }
                 | Order::Explained(_)
                 | Order::UsedUp(_)
+                | Order::Durable { .. }
                 | Order::LeaseAdded => {}
             }
         }
@@ -346,6 +342,9 @@ impl Driver {
             }
             Order::UsedUp(delegation) => self.used_up.push(delegation),
             Order::Explained(words) => self.hub.explained(&words),
+            Order::Durable { paused, ok } => {
+                self.hub.handle_durable(&paused, ok, now);
+            }
             Order::End(..) => {}
         }
     }
@@ -429,10 +428,13 @@ impl Driver {
                 }
                 Output::Durable { ticket, paused } => {
                     if let Some(bound) = &self.bound {
-                        let (recorder, durable) = (bound.recorder.clone(), self.durable.clone());
+                        let (recorder, orders) = (bound.recorder.clone(), self.orders.clone());
                         tokio::spawn(async move {
                             let ok = recorder.durable(ticket).await.is_ok();
-                            durable.send((paused, ok)).ok();
+                            if let Some(orders) = orders.upgrade() {
+                                let order = Order::Durable { paused, ok };
+                                orders.send(Box::new(order)).ok();
+                            }
                         });
                     }
                 }

@@ -1,9 +1,8 @@
 //! The trace as the hub and the egress proxy see it.
 
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
-use super::order::Order;
+use super::order::{Order, Orders};
 use crate::{
     cdp::hub::{Journal, Unrecorded},
     clock::Clock,
@@ -31,7 +30,7 @@ impl Journal for SessionJournal {
 #[derive(Debug)]
 pub(super) struct ConnectionJournal {
     pub(super) recorder: Recorder,
-    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) orders: Orders,
 }
 
 impl ConnectionJournal {
@@ -57,6 +56,6 @@ impl ConnectionLog for ConnectionJournal {
 
     fn used_up(&self, delegation: DelegationId) {
         // A driver that is gone has closed everything.
-        self.orders.send(Order::UsedUp(delegation)).ok();
+        self.orders.send(Box::new(Order::UsedUp(delegation))).ok();
     }
 }

@@ -582,7 +582,7 @@ impl Running {
 
     fn order(&self, order: Order) {
         // A driver that is gone has nothing left to be ordered.
-        self.handle.orders.send(order).ok();
+        self.handle.orders.send(Box::new(order)).ok();
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum ToClient {
     Close { code: u16, reason: String },
 }
 
-/// An order of the broker.
+/// An order of the broker, or the answer to a question of the task's own.
 pub(crate) enum Order {
     /// Give the warm browser to a session.
     Bind(Box<Bind>, oneshot::Sender<()>),
@@ -57,9 +57,14 @@ pub(crate) enum Order {
     UsedUp(DelegationId),
     /// The agent says what it is about to do.
     Explained(String),
+    /// What a paused request waited for is on record, or will never be.
+    Durable { paused: String, ok: bool },
     /// End the session; answer when nothing of it is left.
     End(String, oneshot::Sender<()>),
 }
+
+/// Where orders go. Boxed: a channel makes room for many at once, and few come.
+pub(crate) type Orders = mpsc::UnboundedSender<Box<Order>>;
 
 /// What a warm browser is bound to.
 pub(crate) struct Bind {
@@ -92,7 +97,7 @@ pub(crate) enum FromClient {
 /// The driver's other ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
-    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) orders: Orders,
     pub(crate) clients: mpsc::Sender<FromClient>,
     pub(crate) listener: Arc<Listener>,
     /// Product and version of the browser.

@@ -229,7 +229,7 @@ impl Pool {
 /// Whether the browser still answers: it may have died a moment ago.
 async fn is_there(handle: &Handle) -> bool {
     let (answer, answered) = oneshot::channel();
-    handle.orders.send(Order::Ping(answer)).is_ok()
+    handle.orders.send(Box::new(Order::Ping(answer))).is_ok()
         && matches!(timeout(ANSWER, answered).await, Ok(Ok(())))
 }
 
@@ -237,7 +237,7 @@ async fn end(handle: &Handle) {
     let (answer, done) = oneshot::channel();
     if handle
         .orders
-        .send(Order::End("it was not needed".into(), answer))
+        .send(Box::new(Order::End("it was not needed".into(), answer)))
         .is_ok()
     {
         done.await.ok();

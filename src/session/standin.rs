@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const DOWNLOAD: &str = "5c7a1f0e-0000-4000-8000-000000000001";
 
 pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
-    let (orders, mut incoming) = mpsc::unbounded_channel();
+    let (orders, mut incoming) = mpsc::unbounded_channel::<Box<Order>>();
     let (clients, _) = mpsc::channel(1);
     let listener = Arc::new(egress.listen().await?);
     let folder = tempfile::tempdir()?;
@@ -32,12 +32,15 @@ pub(super) async fn start(egress: &Egress) -> io::Result<Handle> {
         let _folder = folder;
         let mut bound = None;
         while let Some(order) = incoming.recv().await {
-            match order {
+            match *order {
                 Order::Bind(bind, answer) => {
                     bound = Some(bind);
                     answer.send(()).ok();
                 }
-                Order::LeaseAdded | Order::Explained(_) | Order::UsedUp(_) => {}
+                Order::LeaseAdded
+                | Order::Explained(_)
+                | Order::UsedUp(_)
+                | Order::Durable { .. } => {}
                 Order::AnswerHold { done, .. } => {
                     done.send(Ok(())).ok();
                 }

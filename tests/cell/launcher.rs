@@ -120,11 +120,14 @@ fn every_way_around_the_egress_port_is_closed() {
             plan.timezone = "free".to_owned();
         }
         let output = run(&plan, b"\n");
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && text.contains("played"),
             "{output:?}"
         );
+        // Where only the verdict is read, only the verdict is said.
+        let verdict = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(verdict.lines().count(), 1, "{verdict}");
     }
 }
 

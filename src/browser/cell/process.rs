@@ -1,9 +1,14 @@
 //! The processes of a running cell.
 
-use std::{io, process::ExitStatus, sync::PoisonError, time::Duration};
+use std::{
+    io,
+    process::ExitStatus,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, SetOnce},
     task::spawn_blocking,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -22,11 +27,15 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 pub struct CellProcess {
     mark: Mark,
     folder: CellFolder,
-    exit: watch::Receiver<Option<ExitStatus>>,
+    exit: Arc<Exit>,
     claim: Mutex<Claimed>,
     share: std::sync::Mutex<Option<Share>>,
     vital: std::sync::Mutex<Option<AbortOnDropHandle<()>>>,
 }
+
+/// How the browser's first process ended, once it has; none where that is not
+/// known.
+pub(super) type Exit = SetOnce<Option<ExitStatus>>;
 
 /// Why a cell could not be ended wholly.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +59,7 @@ impl CellProcess {
         mark: Mark,
         folder: CellFolder,
         claim: Option<Claim>,
-        exit: watch::Receiver<Option<ExitStatus>>,
+        exit: Arc<Exit>,
     ) -> Self {
         Self {
             mark,
@@ -83,11 +92,7 @@ impl CellProcess {
     /// Waits until the browser's first process has ended; answers how, where
     /// that is known. What else is left of the cell needs [`kill`](Self::kill).
     pub async fn exited(&self) -> Option<ExitStatus> {
-        let mut exit = self.exit.clone();
-        exit.wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|status| *status)
+        *self.exit.wait().await
     }
 
     /// Ends every process of the cell with SIGKILL, waits until none is left,

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     path::Path,
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     sync::{Arc, LazyLock, Mutex, Weak, mpsc},
     time::Duration,
 };
@@ -15,13 +15,14 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     runtime::Handle,
-    sync::{oneshot, watch},
+    sync::oneshot,
     task::JoinHandle,
     time::timeout,
 };
 
 use super::{
     AskError, Cell, CellFolder, CellProcess, CellRecord, Claim, LaunchError, Version, ask, ends,
+    process::Exit,
 };
 use crate::{
     browser::{
@@ -222,21 +223,18 @@ impl Starting {
         }
     }
 
-    // The first line is the launcher's: the browser has not begun by then.
+    // All that comes here: what the browser says goes elsewhere.
     async fn verdict(&mut self) -> Result<Confinement, Failure> {
-        let mut stdout =
+        let stdout =
             BufReader::with_capacity(LINE_BUFFER, self.stdout.take().ok_or(Failure::Ended)?);
         let mut line = Vec::new();
-        let read = (&mut stdout)
+        let read = stdout
             .take(VERDICT_BYTES)
             .read_until(b'\n', &mut line)
             .await;
         if read.is_err() || line.is_empty() {
             return Err(Failure::Ended);
         }
-        tokio::spawn(async move {
-            let _ = tokio::io::copy_buf(&mut stdout, &mut tokio::io::sink()).await;
-        });
         match serde_json::from_slice(&line) {
             Ok(Verdict::Confined(confinement)) => Ok(confinement),
             Ok(Verdict::Refused(why)) => Err(Failure::Refused(why)),
@@ -277,13 +275,14 @@ async fn spawn_by_thread(command: std::process::Command) -> io::Result<Child> {
     answered.await.map_err(|_| gone())?
 }
 
-fn watch_exit(mut child: Child) -> watch::Receiver<Option<ExitStatus>> {
-    let (sender, receiver) = watch::channel(None);
+fn watch_exit(mut child: Child) -> Arc<Exit> {
+    let exit = Arc::<Exit>::default();
+    let known = exit.clone();
     tokio::spawn(async move {
         let status = child.wait().await.ok();
-        sender.send_replace(status);
+        known.set(status).ok();
     });
-    receiver
+    exit
 }
 
 async fn drain(id: CellId, pipe: ChildStderr, tail: Weak<Tail>) {
@@ -295,7 +294,7 @@ async fn drain(id: CellId, pipe: ChildStderr, tail: Weak<Tail>) {
             .filter(|c| !c.is_control())
             .take(LINE_CHARS)
             .collect();
-        line.clear();
+        line = Vec::new();
         if text.is_empty() {
             continue;
         }

@@ -3,9 +3,14 @@
 //! when one of them is gone, and shows no page any more; so the cell ends then,
 //! rather than that sessions wait in it.
 
-use std::{fs, os::fd::OwnedFd, time::Duration};
+use std::{
+    fs,
+    future::poll_fn,
+    os::fd::OwnedFd,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::spawn_blocking,
@@ -30,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Finds them; from then on the cell's first process ends once one of them has.
 pub(super) async fn watch(id: CellId, mark: &Mark) -> AbortOnDropHandle<()> {
     let mut known: Vec<Process> = Vec::new();
-    let mut ends = FuturesUnordered::new();
+    let mut ends = Vec::new();
     let mut has_network = false;
     for _ in 0..LOOKS {
         let look = mark.clone();
@@ -38,7 +43,10 @@ pub(super) async fn watch(id: CellId, mark: &Mark) -> AbortOnDropHandle<()> {
         for (process, kind) in found.unwrap_or_default() {
             has_network |= kind == NETWORK_SERVICE;
             if !known.contains(&process) {
-                ends.push(end(process::open(&process).and_then(watched), kind));
+                ends.push(Watched {
+                    end: process::open(&process).and_then(readable_at_end),
+                    kind,
+                });
                 known.push(process);
             }
         }
@@ -50,11 +58,14 @@ pub(super) async fn watch(id: CellId, mark: &Mark) -> AbortOnDropHandle<()> {
     if !has_network {
         tracing::warn!(cell = %id, "a browser's network service is not found, and not watched");
     }
+    ends.shrink_to_fit();
     let leader = mark.leader;
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let Some(lost) = ends.next().await else {
-            return;
+        let first = |context: &mut Context<'_>| {
+            let ended = ends.iter().find(|process| process.has_ended(context));
+            ended.map_or(Poll::Pending, |process| Poll::Ready(process.kind))
         };
+        let lost = poll_fn(first).await;
         let leader = leader.and_then(|(pid, start)| {
             process::read(pid).filter(|leader| leader.start == start && !leader.is_gone)
         });
@@ -64,16 +75,25 @@ pub(super) async fn watch(id: CellId, mark: &Mark) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// Waits for the end of one, which is now where it is gone or cannot be watched.
-async fn end(fd: Option<AsyncFd<OwnedFd>>, kind: &'static str) -> &'static str {
-    if let Some(fd) = fd {
-        // An error is the end of the runtime, and so of the cell.
-        let _ = fd.readable().await;
-    }
-    kind
+/// One that is waited for.
+struct Watched {
+    /// None where it is gone, or cannot be watched.
+    end: Option<AsyncFd<OwnedFd>>,
+    kind: &'static str,
 }
 
-fn watched(fd: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
+impl Watched {
+    /// Otherwise the task is woken once it has.
+    fn has_ended(&self, context: &mut Context<'_>) -> bool {
+        match &self.end {
+            // An error is the end of the runtime, and so of the cell.
+            Some(end) => end.poll_read_ready(context).is_ready(),
+            None => true,
+        }
+    }
+}
+
+fn readable_at_end(fd: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
     #[expect(
         deprecated,
         reason = "what it became is unsafe for the sake of numbers that are nobody's; this one owns its descriptor"

@@ -429,6 +429,9 @@ impl Hub {
     /// Gives the virtual browser to a session.
     pub fn bind(&mut self, tenant: Tenant, now: Now) {
         self.tenant = Some(tenant);
+        // Setting up took more room than a session that rests needs.
+        self.pending.shrink_to_fit();
+        self.out.shrink_to_fit();
         self.refresh_scanner();
         self.fill_jar(now);
     }

@@ -28,7 +28,7 @@ fn nothing_is_durable_before_the_sync_says_so() {
             let ticket = recorder.record(samples::navigation(1)).unwrap();
             assert_eq!(recorder.durable(ticket).await, Err(failed.clone()));
             assert_eq!(recorder.failed().await, failure);
-            assert_eq!(recorder.heads().borrow().records, 0);
+            assert_eq!(recorder.head().records, 0);
             assert_eq!(recorder.record(samples::end()), Err(failed.clone()));
             assert_eq!(recorder.finish().await, Err(failed));
         });
@@ -155,7 +155,7 @@ fn fill(dir: &Path, expected: &[Failure]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let mut anchor = *recorder.heads().borrow();
+    let mut anchor = recorder.head();
     let failure = runtime.block_on(async {
         for n in 0.. {
             // Several at once, so that the write that fails is one of many frames.
@@ -169,7 +169,7 @@ fn fill(dir: &Path, expected: &[Failure]) {
                 return recorder.failed().await;
             };
             match recorder.durable(ticket).await {
-                Ok(()) => anchor = *recorder.heads().borrow(),
+                Ok(()) => anchor = recorder.head(),
                 Err(RecordError::Failed(failure)) => return failure,
                 Err(other) => panic!("{other}"),
             }
@@ -180,7 +180,7 @@ fn fill(dir: &Path, expected: &[Failure]) {
     let refused = recorder.record(samples::navigation(0));
     assert_eq!(refused, Err(RecordError::Failed(failure)));
     assert!(anchor.records >= 6, "{anchor:?}");
-    let last = *recorder.heads().borrow();
+    let last = recorder.head();
     assert!(last.records >= anchor.records);
     for anchor in [anchor, last] {
         let verified = read(dir, 1, Some(anchor)).outcome.unwrap();
