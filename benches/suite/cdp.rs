@@ -52,8 +52,13 @@ impl Cdp {
 
     /// Connects to a plain browser and opens a page in a context of its own.
     pub async fn new_page(url: &str) -> Self {
+        Self::new_page_in(url, json!({})).await
+    }
+
+    /// The same in a context made with these parameters.
+    pub async fn new_page_in(url: &str, context: Value) -> Self {
         let mut cdp = Self::connect(url).await;
-        let context = cdp.call("Target.createBrowserContext", json!({})).await;
+        let context = cdp.call("Target.createBrowserContext", context).await;
         let params = json!({"url": "about:blank", "browserContextId": context["browserContextId"]});
         let target = cdp.call("Target.createTarget", params).await;
         cdp.attach(&target["targetId"]).await;

@@ -1,20 +1,25 @@
 //! A large file over loopback: directly, through a relay that does nothing,
-//! and through a session's egress proxy.
+//! and through a session's egress proxy. Once by a page, and once by a client that
+//! does so little that what stands in between is most of what is measured.
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use futures_util::future::BoxFuture;
 use hallpass::{
+    browser::discover::Browser,
     clock::Clock,
     egress::{Connection, ConnectionLog, Egress, Ended, Gate, Limits, RecordUnavailable, Resolver},
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
 use super::{
-    Group, Scale, lease,
+    Group, Scale,
+    cdp::Cdp,
+    lease,
     relay::Relay,
     runtime,
     table::{Samples, Unit},
@@ -22,13 +27,19 @@ use super::{
 };
 
 const WHAT: &str = "download of 64 MiB";
+const BY_PAGE: &str = "64 MiB fetched by a page";
 const SMALL: &str = "request for 1 KiB on a kept connection";
 const VARIANTS: &[&str] = &["relay", "direct", "egress, forwarded", "egress, tunnelled"];
+const PAGE_VARIANTS: &[&str] = &["direct", "egress, forwarded"];
 const SMALL_VARIANTS: &[&str] = &["relay", "direct", "egress, forwarded"];
 
 pub const GROUP: Group = Group {
     name: "download",
-    rows: &[(WHAT, VARIANTS), (SMALL, SMALL_VARIANTS)],
+    rows: &[
+        (BY_PAGE, PAGE_VARIANTS),
+        (WHAT, VARIANTS),
+        (SMALL, SMALL_VARIANTS),
+    ],
     run,
 };
 
@@ -61,10 +72,12 @@ fn run(scale: Scale) -> Vec<Samples> {
         clock: Clock,
     }));
     let port = SocketAddr::from(([127, 0, 0, 1], listener.port()));
+    let browser = world::browser();
     let samples = world::run(async {
-        let mut all = Samples::each(WHAT, VARIANTS, Unit::Milliseconds);
+        let mut all = by_page(&browser, site, port, scale.of(1, 15)).await;
+        let mut raw = Samples::each(WHAT, VARIANTS, Unit::Milliseconds);
         for _ in 0..scale.of(1, 15) {
-            for samples in &mut all {
+            for samples in &mut raw {
                 let mut socket = match samples.variant {
                     "relay" => connect(relay.address).await,
                     "direct" => connect(site).await,
@@ -98,6 +111,7 @@ fn run(scale: Scale) -> Vec<Samples> {
                 samples.time(begun.elapsed());
             }
         }
+        all.extend(raw);
         all.extend(small);
         all
     });
@@ -105,6 +119,42 @@ fn run(scale: Scale) -> Vec<Samples> {
     proxy.shutdown_background();
     servers.shutdown_background();
     samples
+}
+
+/// The same browser, with and without the proxy in between.
+async fn by_page(
+    browser: &Browser,
+    site: SocketAddr,
+    proxy: SocketAddr,
+    rounds: usize,
+) -> Vec<Samples> {
+    const FETCH: &str = "fetch('/large', {cache: 'no-store'}).then(async answer => {
+        let bytes = 0;
+        for await (const part of answer.body) bytes += part.length;
+        return bytes;
+    })";
+    let chromium = world::plain(browser).await;
+    let through = json!({
+        "proxyServer": format!("http://{proxy}"), "proxyBypassList": "<-loopback>",
+    });
+    let mut all = Samples::each(BY_PAGE, PAGE_VARIANTS, Unit::Milliseconds);
+    let mut pages = [
+        Cdp::new_page(&chromium.cdp_url).await,
+        Cdp::new_page_in(&chromium.cdp_url, through).await,
+    ];
+    for page in &mut pages {
+        page.load(&format!("http://{site}/small")).await;
+        page.evaluate(FETCH).await;
+    }
+    for _ in 0..rounds {
+        for (page, samples) in pages.iter_mut().zip(&mut all) {
+            let begun = Instant::now();
+            let bytes = page.evaluate(FETCH).await;
+            samples.time(begun.elapsed());
+            assert!(bytes.as_u64() >= Some(1 << 20), "{bytes}");
+        }
+    }
+    all
 }
 
 /// A server that does as little as can be: `/large` and `/small`.

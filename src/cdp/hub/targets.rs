@@ -324,7 +324,14 @@ impl Hub {
                 pauses: HashMap::new(),
             },
         );
-        self.ask("Network.enable", json!({}), Some(&session), Call::Ignored);
+        // Bodies would be kept for whoever asks for them on this session: nobody.
+        let nothing_kept = json!({"maxTotalBufferSize": 0, "maxResourceBufferSize": 0});
+        self.ask(
+            "Network.enable",
+            nothing_kept,
+            Some(&session),
+            Call::Ignored,
+        );
         self.ask(
             "Target.setAutoAttach",
             json!({"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true,
