@@ -75,14 +75,7 @@ impl Exchange {
         if let Some(scheme) = scheme {
             known.get_or_init(|| scheme);
         }
-        let now = gate.clock.now();
-        let mut leases = Vec::new();
-        gate.leases.each(|lease| {
-            let to = &endpoint.to;
-            if lease.is_open(now) && lease.scope.covers_endpoint(&to.host, to.port) {
-                leases.push(lease.clone());
-            }
-        });
+        let leases = charged(&gate, &endpoint);
         Arc::new(Self {
             registry,
             id,
@@ -99,6 +92,18 @@ impl Exchange {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         })
+    }
+
+    /// Whether its bytes would be taken from the same leases if it were made now.
+    pub(super) fn is_charged_as_new(&self) -> bool {
+        let now = charged(&self.gate, &self.endpoint);
+        now.len() == self.leases.len()
+            && now.iter().zip(&self.leases).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// As far as it is known.
+    pub(super) fn scheme(&self) -> Option<Scheme> {
+        self.scheme.get().copied()
     }
 
     pub(super) const fn endpoint(&self) -> &Endpoint {
@@ -277,6 +282,19 @@ impl Exchange {
             Err(poisoned) => poisoned.into_inner(),
         }
     }
+}
+
+/// All open leases that reach the endpoint.
+fn charged(gate: &Gate, endpoint: &Endpoint) -> Vec<Arc<Lease>> {
+    let now = gate.clock.now();
+    let mut leases = Vec::new();
+    gate.leases.each(|lease| {
+        let to = &endpoint.to;
+        if lease.is_open(now) && lease.scope.covers_endpoint(&to.host, to.port) {
+            leases.push(lease.clone());
+        }
+    });
+    leases
 }
 
 impl Drop for Exchange {

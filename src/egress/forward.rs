@@ -1,12 +1,17 @@
-//! Requests in absolute form, `GET http://host/path`: clear-text pages. Each
-//! gets a connection of its own to the site; nothing is pooled.
+//! Requests in absolute form, `GET http://host/path`: clear-text pages. Each of
+//! the browser's connections has one to the site, for as long as what it asks for
+//! goes to the same place; nothing else is pooled, so what the browser keeps apart
+//! stays apart. Each request on it is decided anew.
 //!
 //! Answers get no `Connection-Allowlist`: what Chromium refuses by that header it
 //! refuses before the interceptor or this proxy hears of it. Attempts would be
 //! missing from the record, and pages have an error where a notice says what to
 //! ask for.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
 
 use http_body_util::Either;
 use hyper::{
@@ -19,7 +24,8 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::sync::DropGuard;
 
 use super::{
     answer::{self, Body},
@@ -28,16 +34,63 @@ use super::{
 };
 use crate::model::action::ConnectAction;
 
+/// How long a kept connection may take to be done with the request before.
+const READY: Duration = Duration::from_secs(1);
+
+/// A connection to a site between two requests; dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    sender: http1::SendRequest<Incoming>,
+    finish: DropGuard,
+    /// Held by what moves its bytes: gone once the site has closed it.
+    exchange: Weak<Exchange>,
+}
+
+/// The one that a connection of the browser keeps, between its requests.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slot(Arc<Mutex<Option<Kept>>>);
+
+/// The site closed a kept connection when it was sent a request on it. The browser
+/// tries again, as it does on its own connections, if its own one closes.
+#[derive(Debug, thiserror::Error)]
+#[error("the site closed the connection that was kept")]
+pub(super) struct Stale;
+
+// === impl Slot ===
+
+impl Slot {
+    /// What is kept, if it is one to there and still open.
+    pub(super) async fn take(&self, to: &ConnectAction) -> Option<(Kept, Arc<Exchange>)> {
+        let mut kept = self.lock().take()?;
+        let exchange = kept.exchange.upgrade()?;
+        let ready = timeout(READY, kept.sender.ready()).await;
+        (exchange.endpoint().to == *to && matches!(ready, Ok(Ok(())))).then_some((kept, exchange))
+    }
+
+    pub(super) fn keep(&self, kept: Kept) {
+        *self.lock() = Some(kept);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Sends the request on and answers with the response as it streams in.
 pub(super) async fn forward(
     request: Request<Incoming>,
     exchange: Arc<Exchange>,
     socket: TcpStream,
+    slot: &Slot,
 ) -> Response<Body> {
     // Dropped with this future, or with the body of the answer.
     let finish = exchange.finish().clone().drop_guard();
-    match exchanged(request, &exchange, socket).await {
-        Ok(response) => response.map(|body| Either::Right(Guarded::new(body, finish, exchange))),
+    let sent = async {
+        let sender = connected(&exchange, socket).await?;
+        exchanged(request, sender, finish, &exchange, slot).await
+    };
+    match sent.await {
+        Ok(response) => response,
         Err(error) => {
             let how = format!("failed: {error}");
             exchange.ended(&how);
@@ -46,19 +99,33 @@ pub(super) async fn forward(
     }
 }
 
+/// The same on a connection that was kept.
+pub(super) async fn forward_again(
+    request: Request<Incoming>,
+    kept: Kept,
+    exchange: Arc<Exchange>,
+    slot: &Slot,
+) -> Result<Response<Body>, Stale> {
+    let Kept { sender, finish, .. } = kept;
+    let sent = exchanged(request, sender, finish, &exchange, slot).await;
+    sent.map_err(|error| {
+        exchange.ended(&format!("failed: {error}"));
+        Stale
+    })
+}
+
 /// Whether the request asks to become something else than HTTP.
 pub(super) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE)
 }
 
-async fn exchanged(
-    mut request: Request<Incoming>,
+/// HTTP on the socket, which ends when nothing covers it any more.
+async fn connected(
     exchange: &Arc<Exchange>,
     socket: TcpStream,
-) -> Result<Response<Incoming>, ForwardError> {
-    rewrite(&mut request, &exchange.endpoint().to)?;
+) -> Result<http1::SendRequest<Incoming>, ForwardError> {
     let io = TokioIo::new(Metered::new(socket, exchange.clone()));
-    let (mut sender, connection) = http1::handshake(io).await?;
+    let (sender, connection) = http1::handshake(io).await?;
     let driver = exchange.clone();
     tokio::spawn(async move {
         let over = tokio::select! {
@@ -74,12 +141,31 @@ async fn exchanged(
             driver.ended(&format!("failed: {error}"));
         }
     });
+    Ok(sender)
+}
+
+async fn exchanged(
+    mut request: Request<Incoming>,
+    mut sender: http1::SendRequest<Incoming>,
+    finish: DropGuard,
+    exchange: &Arc<Exchange>,
+    slot: &Slot,
+) -> Result<Response<Body>, ForwardError> {
+    rewrite(&mut request, &exchange.endpoint().to)?;
     let mut response = sender.send_request(request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ForwardError::Switched);
     }
     drop_hop_by_hop(response.headers_mut());
-    Ok(response)
+    let kept = Kept {
+        sender,
+        finish,
+        exchange: Arc::downgrade(exchange),
+    };
+    Ok(
+        response
+            .map(|body| Either::Right(Guarded::new(body, kept, slot.clone(), exchange.clone()))),
+    )
 }
 
 #[derive(Debug, thiserror::Error)]

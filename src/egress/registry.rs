@@ -21,7 +21,7 @@ use crate::{
         action::{ConnectAction, Refusal, Rule},
         origin::Scheme,
     },
-    policy::{decide_connect, decide_connect_as},
+    policy::{Permit, decide_connect, decide_connect_as},
 };
 
 #[derive(Debug)]
@@ -105,33 +105,7 @@ impl Registry {
         stop: &CancellationToken,
     ) -> Result<Arc<Exchange>, Refusal> {
         let mut state = self.state();
-        let gate = match &state.stage {
-            Stage::Open(gate) => gate.clone(),
-            other => {
-                let rule = if matches!(other, Stage::Closed) {
-                    Rule::SessionEnded
-                } else {
-                    Rule::OriginOutOfScope
-                };
-                let what = format!("a connection to {}:{}", to.host, to.port);
-                return Err(Refusal::new(rule, what));
-            }
-        };
-        let barred = |lease: &Arc<Lease>| lease.reaches(&to.host, to.port);
-        if state.barred.values().any(barred) {
-            let what = format!("a connection to {}:{}", to.host, to.port);
-            return Err(Refusal::new(Rule::WindowClosed, what));
-        }
-        let now = gate.clock.now();
-        let permit = match scheme {
-            Some(scheme) => decide_connect_as(scheme, &to, &gate.leases, &gate.authority, now),
-            None => decide_connect(&to, &gate.leases, &gate.authority, now),
-        }?;
-        let has_bytes = |lease: &Arc<Lease>| Some(lease.quota.has_bytes(now));
-        if gate.leases.find(has_bytes) == Some(false) {
-            let what = format!("a connection to {}:{}", to.host, to.port);
-            return Err(Refusal::new(Rule::AgentLimit, what));
-        }
+        let (gate, permit) = state.decide(&to, scheme)?;
         let id = state.next;
         state.next += 1;
         let endpoint = Endpoint {
@@ -141,6 +115,14 @@ impl Registry {
         let exchange = Exchange::new(self.clone(), id, endpoint, scheme, gate, stop);
         state.open.insert(id, Arc::downgrade(&exchange));
         Ok(exchange)
+    }
+
+    /// Decides a further request on a connection that is open. `false`: it may go,
+    /// but not on this one, whose bytes are counted as of another time.
+    pub(super) fn admit_again(&self, exchange: &Exchange) -> Result<bool, Refusal> {
+        let state = self.state();
+        let (_, _permit) = state.decide(&exchange.endpoint().to, exchange.scheme())?;
+        Ok(!exchange.was_cut() && exchange.is_charged_as_new())
     }
 
     /// Cuts what matches and waits until its sockets are gone.
@@ -196,6 +178,40 @@ impl Registry {
             Ok(state) => state,
             Err(poisoned) => poisoned.into_inner(),
         }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn decide(
+        &self,
+        to: &ConnectAction,
+        scheme: Option<Scheme>,
+    ) -> Result<(Gate, Permit), Refusal> {
+        let refusal = |rule| {
+            let what = format!("a connection to {}:{}", to.host, to.port);
+            Refusal::new(rule, what)
+        };
+        let gate = match &self.stage {
+            Stage::Open(gate) => gate,
+            Stage::Closed => return Err(refusal(Rule::SessionEnded)),
+            Stage::Waiting => return Err(refusal(Rule::OriginOutOfScope)),
+        };
+        let barred = |lease: &Arc<Lease>| lease.reaches(&to.host, to.port);
+        if self.barred.values().any(barred) {
+            return Err(refusal(Rule::WindowClosed));
+        }
+        let now = gate.clock.now();
+        let permit = match scheme {
+            Some(scheme) => decide_connect_as(scheme, to, &gate.leases, &gate.authority, now),
+            None => decide_connect(to, &gate.leases, &gate.authority, now),
+        }?;
+        let has_bytes = |lease: &Arc<Lease>| Some(lease.quota.has_bytes(now));
+        if gate.leases.find(has_bytes) == Some(false) {
+            return Err(refusal(Rule::AgentLimit));
+        }
+        Ok((gate.clone(), permit))
     }
 }
 

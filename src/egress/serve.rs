@@ -1,9 +1,6 @@
 //! The browser's side: accepting its connections and answering its requests.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use hyper::{
     Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn, upgrade,
@@ -46,6 +43,8 @@ struct Client {
     /// Handed to the tunnel, which outlives the HTTP connection.
     place: Mutex<Option<OwnedSemaphorePermit>>,
     full: bool,
+    /// Its connection to a site, between two requests in clear text.
+    kept: forward::Slot,
 }
 
 /// Accepts until stopped.
@@ -82,6 +81,7 @@ pub(super) async fn accept(
             stop: stop.child_token(),
             place: Mutex::new(Some(place)),
             full,
+            kept: forward::Slot::default(),
         });
         tokio::spawn(client.serve(connection));
     }
@@ -104,7 +104,7 @@ impl Client {
                 TokioIo::new(connection),
                 service_fn(|request| {
                     let client = self.clone();
-                    async move { Ok::<_, Infallible>(client.answer(request).await) }
+                    async move { client.answer(request).await }
                 }),
             )
             .with_upgrades();
@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, forward::Stale> {
         let connect = request.method() == Method::CONNECT;
         let to = if connect {
             target::of_connect(request.uri())
@@ -128,31 +128,43 @@ impl Client {
         };
         let to = match to {
             Ok(to) => to,
-            Err(error) => return self.malformed(None, error).await,
+            Err(error) => return Ok(self.malformed(None, error).await),
         };
         if self.full {
             let what = format!("a connection to {}:{}", to.host, to.port);
             let refusal = Refusal::new(Rule::LimitReached, what);
-            return self.refuse(Some(&to), &refusal).await;
+            return Ok(self.refuse(Some(&to), &refusal).await);
         }
         if !connect && forward::asks_for_upgrade(request.headers()) {
-            return self.malformed(Some(&to), TargetError::Upgrade).await;
+            return Ok(self.malformed(Some(&to), TargetError::Upgrade).await);
+        }
+        let kept = self.kept.take(&to).await;
+        if let Some((kept, exchange)) = kept.filter(|_| !connect) {
+            match self.registry.admit_again(&exchange) {
+                Ok(true) => {
+                    return forward::forward_again(request, kept, exchange, &self.kept).await;
+                }
+                Ok(false) => {}
+                Err(refusal) => return Ok(self.refuse(Some(&to), &refusal).await),
+            }
         }
         let scheme = (!connect).then_some(Scheme::Http);
         let exchange = match self.registry.admit(to.clone(), scheme, &self.stop) {
             Ok(exchange) => exchange,
-            Err(refusal) => return self.refuse(Some(&to), &refusal).await,
+            Err(refusal) => return Ok(self.refuse(Some(&to), &refusal).await),
         };
         let socket = match dial(&self.shared, &self.dials, &exchange).await {
             Ok(socket) => socket,
-            Err(DialError::Refused(refusal)) => return self.refuse(Some(&to), &refusal).await,
-            Err(DialError::Unreachable(how)) => return answer::unreachable(how),
+            Err(DialError::Refused(refusal)) => {
+                return Ok(self.refuse(Some(&to), &refusal).await);
+            }
+            Err(DialError::Unreachable(how)) => return Ok(answer::unreachable(how)),
         };
-        if connect {
+        Ok(if connect {
             self.tunnel(request, exchange, socket)
         } else {
-            forward::forward(request, exchange, socket).await
-        }
+            forward::forward(request, exchange, socket, &self.kept).await
+        })
     }
 
     fn tunnel(

@@ -8,15 +8,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use super::{
+    exchange::Exchange,
+    forward::{Kept, Slot},
+};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_util::sync::DropGuard;
-
-use super::exchange::Exchange;
 
 /// A socket that counts what it moves.
 #[derive(Debug)]
@@ -26,11 +27,13 @@ pub(super) struct Metered {
     exchange: Arc<Exchange>,
 }
 
-/// A response body; dropping it ends the exchange.
+/// A response body. Read to its end, its connection is kept for the next request;
+/// dropping it before ends the exchange.
 #[derive(Debug)]
 pub(super) struct Guarded {
     body: Incoming,
-    _finish: DropGuard,
+    kept: Option<Kept>,
+    slot: Slot,
     _exchange: Arc<Exchange>,
 }
 
@@ -109,11 +112,22 @@ pub(super) fn abort_on_close(socket: &TcpStream) {
 // === impl Guarded ===
 
 impl Guarded {
-    pub(super) const fn new(body: Incoming, finish: DropGuard, exchange: Arc<Exchange>) -> Self {
-        Self {
+    pub(super) fn new(body: Incoming, kept: Kept, slot: Slot, exchange: Arc<Exchange>) -> Self {
+        let mut guarded = Self {
             body,
-            _finish: finish,
+            kept: Some(kept),
+            slot,
             _exchange: exchange,
+        };
+        if guarded.body.is_end_stream() {
+            guarded.keep();
+        }
+        guarded
+    }
+
+    fn keep(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            self.slot.keep(kept);
         }
     }
 }
@@ -126,7 +140,12 @@ impl Body for Guarded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // The length of some is known: nobody asks for more than that then.
+        if frame.is_none() || matches!(frame, Some(Ok(_))) && self.body.is_end_stream() {
+            self.keep();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,15 +1,23 @@
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use super::support::{HOUR, Session, head, hosts, lease, limits, origins, rest, send, soon};
-use crate::{egress::Egress, model::action::Rule};
+use super::support::{
+    Book, HOUR, Session, authority, head, hosts, lease, limits, origins, rest, send, soon,
+};
+use crate::{
+    broker::lease::Leases,
+    clock::Clock,
+    egress::{Egress, Gate},
+    model::{action::Rule, delegation::CloseReason},
+};
 
 async fn site() -> (TcpListener, String, Session) {
-    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", site.local_addr().unwrap());
+    let (site, origin) = listen().await;
     let session = Session::covering(std::slice::from_ref(&origin)).await;
     (site, origin, session)
 }
@@ -60,15 +68,15 @@ async fn large_bodies_stream_both_ways_and_are_counted() {
 }
 
 #[tokio::test]
-async fn an_answer_streams_as_it_comes_and_the_connection_is_used_again() {
+async fn an_answer_streams_as_it_comes_and_both_connections_are_used_again() {
     let (site, origin, session) = site().await;
-    let request = format!("GET {origin} HTTP/1.1\r\nHost: x\r\n\r\n");
-    let mut client = TcpStream::connect(("127.0.0.1", session.listener.port()))
-        .await
-        .unwrap();
-    for _ in 0..2 {
-        client.write_all(request.as_bytes()).await.unwrap();
-        let (mut socket, _) = soon(site.accept()).await.unwrap();
+    let mut client = client(&session).await;
+    ask(&mut client, &origin).await;
+    let (mut socket, _) = soon(site.accept()).await.unwrap();
+    for round in 0..3 {
+        if round > 0 {
+            ask(&mut client, &origin).await;
+        }
         head(&mut socket).await;
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nKeep-Alive: 5\r\n\r\none")
@@ -87,7 +95,118 @@ async fn an_answer_streams_as_it_comes_and_the_connection_is_used_again() {
         soon(client.read_exact(&mut part)).await.unwrap();
         assert_eq!(&part, b"two");
     }
-    assert_eq!(session.book.ended(2).await.len(), 2);
+    drop(client);
+    let ended = session.book.ended(1).await;
+    assert_eq!((ended.len(), session.book.connections().len()), (1, 1));
+    assert!(rest(&mut socket).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_one_place_and_one_client() {
+    let sites = [listen().await, listen().await];
+    let origins = [&sites[0].1, &sites[1].1].map(Clone::clone);
+    let session = Session::covering(&origins).await;
+    let mut client = client(&session).await;
+    let mut first = answered(&sites[0].0, &mut client, &origins[0]).await;
+    // Another place ends it.
+    let mut second = answered(&sites[1].0, &mut client, &origins[1]).await;
+    assert!(rest(&mut first).await.is_empty());
+    // Another of the browser's connections has its own.
+    let mut other = self::client(&session).await;
+    let mut third = answered(&sites[1].0, &mut other, &origins[1]).await;
+    // So does a tunnel on the same one.
+    let host = origins[1].strip_prefix("http://").unwrap();
+    let connect = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    other.write_all(connect.as_bytes()).await.unwrap();
+    let _tunnelled = soon(sites[1].0.accept()).await.unwrap();
+    assert_eq!(head(&mut other).await.0, 200);
+    assert!(rest(&mut third).await.is_empty());
+    drop(client);
+    assert!(rest(&mut second).await.is_empty());
+    assert_eq!(session.book.connections().len(), 4);
+}
+
+#[tokio::test]
+async fn each_request_on_a_kept_connection_is_decided_anew() {
+    let (site, origin) = listen().await;
+    let lent = lease(origins(std::slice::from_ref(&origin)), HOUR);
+    let egress = Egress::new(hosts(&[]), limits());
+    let session = Session::over(&egress, vec![lent.clone()]).await;
+    let mut client = client(&session).await;
+    let mut socket = answered(&site, &mut client, &origin).await;
+    lent.close(CloseReason::Revoked);
+    ask(&mut client, &origin).await;
+    // Refused, or cut by who looks after it: it does not arrive.
+    assert!(matches!(head(&mut client).await.0, 403 | 0));
+    assert!(rest(&mut socket).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_window_that_opens_counts_from_the_next_request_on() {
+    let (site, origin) = listen().await;
+    let scope = || origins(std::slice::from_ref(&origin));
+    let egress = Egress::new(hosts(&[]), limits());
+    let listener = egress.listen().await.unwrap();
+    let (book, leases) = (Book::new(), Arc::new(Leases::default()));
+    let (before, after) = (lease(scope(), HOUR), lease(scope(), HOUR));
+    leases.add(before);
+    assert!(listener.open(Gate {
+        leases: leases.clone(),
+        authority: authority(),
+        record: book.clone(),
+        clock: Clock,
+    }));
+    let session = Session { listener, book };
+    let mut client = client(&session).await;
+    let mut first = answered(&site, &mut client, &origin).await;
+    leases.add(after.clone());
+    let _second = answered(&site, &mut client, &origin).await;
+    assert!(rest(&mut first).await.is_empty());
+    assert!(after.used().bytes > 0);
+}
+
+#[tokio::test]
+async fn what_a_site_closes_under_a_request_is_closed_under_the_browser() {
+    let (site, origin, session) = site().await;
+    let mut client = client(&session).await;
+    let mut socket = answered(&site, &mut client, &origin).await;
+    ask(&mut client, &origin).await;
+    head(&mut socket).await;
+    drop(socket);
+    // No answer of ours, by which a browser could not tell that it should try again.
+    assert!(rest(&mut client).await.is_empty());
+    let ended = session.book.ended(1).await;
+    assert!(ended[0].how.starts_with("failed"), "{}", ended[0].how);
+}
+
+async fn listen() -> (TcpListener, String) {
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", site.local_addr().unwrap());
+    (site, origin)
+}
+
+async fn client(session: &Session) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", session.listener.port()))
+        .await
+        .unwrap()
+}
+
+async fn ask(client: &mut TcpStream, origin: &str) {
+    let request = format!("GET {origin}/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+}
+
+/// Has a new connection to the site answer one request, and leaves it open.
+async fn answered(site: &TcpListener, client: &mut TcpStream, origin: &str) -> TcpStream {
+    ask(client, origin).await;
+    let (mut socket, _) = soon(site.accept()).await.unwrap();
+    head(&mut socket).await;
+    socket
+        .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(head(client).await.0, 204);
+    socket
 }
 
 #[tokio::test]
