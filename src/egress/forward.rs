@@ -1,7 +1,8 @@
 //! Requests in absolute form, `GET http://host/path`: clear-text pages. Each of
 //! the browser's connections has one to the site, for as long as what it asks for
 //! goes to the same place; nothing else is pooled, so what the browser keeps apart
-//! stays apart. Each request on it is decided anew.
+//! stays apart. Each request on it is decided anew; what changes something gets a
+//! new one.
 //!
 //! Answers get no `Connection-Allowlist`: what Chromium refuses by that header it
 //! refuses before the interceptor or this proxy hears of it. Attempts would be

@@ -24,7 +24,7 @@ use super::{
     tunnel,
 };
 use crate::model::{
-    action::{ConnectAction, Refusal, Rule},
+    action::{ConnectAction, Refusal, Rule, is_safe_method},
     origin::Scheme,
 };
 
@@ -139,7 +139,11 @@ impl Client {
             return Ok(self.malformed(Some(&to), TargetError::Upgrade).await);
         }
         let kept = self.kept.take(&to).await;
-        if let Some((kept, exchange)) = kept.filter(|_| !connect) {
+        // A site may close a kept connection under a request, which the browser then
+        // sends again: nothing for what changes something, and may have done so. A
+        // tunnel needs a connection of its own too.
+        let may_repeat = is_safe_method(request.method().as_str());
+        if let Some((kept, exchange)) = kept.filter(|_| may_repeat) {
             match self.registry.admit_again(&exchange) {
                 Ok(true) => {
                     return forward::forward_again(request, kept, exchange, &self.kept).await;

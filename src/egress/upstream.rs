@@ -8,15 +8,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{
-    exchange::Exchange,
-    forward::{Kept, Slot},
-};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+};
+
+use super::{
+    exchange::Exchange,
+    forward::{Kept, Slot},
 };
 
 /// A socket that counts what it moves.

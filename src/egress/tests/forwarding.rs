@@ -114,16 +114,24 @@ async fn a_connection_is_kept_for_one_place_and_one_client() {
     // Another of the browser's connections has its own.
     let mut other = self::client(&session).await;
     let mut third = answered(&sites[1].0, &mut other, &origins[1]).await;
+    // What changes something goes where nothing was sent before.
+    let post = format!(
+        "POST {}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        origins[1]
+    );
+    other.write_all(post.as_bytes()).await.unwrap();
+    let mut fourth = answer(&sites[1].0, &mut other).await;
+    assert!(rest(&mut third).await.is_empty());
     // So does a tunnel on the same one.
     let host = origins[1].strip_prefix("http://").unwrap();
     let connect = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     other.write_all(connect.as_bytes()).await.unwrap();
     let _tunnelled = soon(sites[1].0.accept()).await.unwrap();
     assert_eq!(head(&mut other).await.0, 200);
-    assert!(rest(&mut third).await.is_empty());
+    assert!(rest(&mut fourth).await.is_empty());
     drop(client);
     assert!(rest(&mut second).await.is_empty());
-    assert_eq!(session.book.connections().len(), 4);
+    assert_eq!(session.book.connections().len(), 5);
 }
 
 #[tokio::test]
@@ -199,6 +207,11 @@ async fn ask(client: &mut TcpStream, origin: &str) {
 /// Has a new connection to the site answer one request, and leaves it open.
 async fn answered(site: &TcpListener, client: &mut TcpStream, origin: &str) -> TcpStream {
     ask(client, origin).await;
+    answer(site, client).await
+}
+
+/// The same for a request that is under way.
+async fn answer(site: &TcpListener, client: &mut TcpStream) -> TcpStream {
     let (mut socket, _) = soon(site.accept()).await.unwrap();
     head(&mut socket).await;
     socket
@@ -315,21 +328,11 @@ async fn clear_text_to_a_secure_origin_is_refused() {
 
 #[tokio::test]
 async fn origins_that_pages_may_load_from_are_reached() {
-    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", site.local_addr().unwrap());
+    let (site, origin) = listen().await;
     let egress = Egress::new(hosts(&[]), limits());
     let scope = json!({ "origins": ["https://app.test"], "load": [origin] });
     let session = Session::over(&egress, vec![lease(scope, HOUR)]).await;
-    let port = session.listener.port();
-    let request = format!("GET {origin}/ HTTP/1.1\r\nHost: x\r\n\r\n");
-    let asked = tokio::spawn(async move { send(port, request.as_bytes()).await });
-    let (mut socket, _) = soon(site.accept()).await.unwrap();
-    head(&mut socket).await;
-    socket
-        .write_all(b"HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n")
-        .await
-        .unwrap();
-    assert_eq!(asked.await.unwrap().status, 404);
+    answered(&site, &mut client(&session).await, &origin).await;
 }
 
 #[tokio::test]
