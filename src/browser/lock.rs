@@ -38,7 +38,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct DataLock {
     folder: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl DataLock {
@@ -77,7 +77,7 @@ impl DataLock {
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Self {
             folder: folder.to_owned(),
-            _file: file,
+            file,
         })
     }
 
@@ -85,6 +85,16 @@ impl DataLock {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // Closing alone would leave it to a process that is just being started: until
+        // it has become its program, it has a copy of the descriptor.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the data folder is given back by closing its lock alone");
+        }
     }
 }
 
@@ -102,6 +112,16 @@ mod tests {
         };
         assert_eq!(*holder, Some(std::process::id()));
         assert!(refused.to_string().contains("--data-dir"));
+        drop(first);
+        DataLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_its_descriptor_does_not_keep_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataLock::take(folder.path()).unwrap();
+        // What a child has between `fork` and `exec`.
+        let _copy = first.file.try_clone().unwrap();
         drop(first);
         DataLock::take(folder.path()).unwrap();
     }
