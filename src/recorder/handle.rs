@@ -123,7 +123,7 @@ impl Recorder {
     /// Returns once the writer has caught up, or will write no more.
     pub async fn room(&self) {
         let mut progress = self.shared.progress.subscribe();
-        self.shared.inbox.hurry();
+        self.shared.hurry();
         while self.is_behind() && progress.borrow_and_update().failure.is_none() {
             if progress.changed().await.is_err() {
                 return;
@@ -143,8 +143,7 @@ impl Recorder {
         if ticket > lock(&self.shared.queue).last {
             return Err(RecordError::NoSuchRecord(ticket));
         }
-        self.shared.urgent.store(true, Ordering::Release);
-        self.shared.inbox.hurry();
+        self.shared.hurry();
         let reached = progress
             .wait_for(|progress| progress.head.records >= ticket || progress.failure.is_some())
             .await
@@ -226,8 +225,7 @@ impl Recorder {
         if lock(&self.shared.queue).begin_finish() {
             self.schedule()?;
         }
-        self.shared.urgent.store(true, Ordering::Release);
-        self.shared.inbox.hurry();
+        self.shared.hurry();
         let reached = progress
             .wait_for(|progress| progress.finished || progress.failure.is_some())
             .await
@@ -290,40 +288,56 @@ impl Shared {
         }
     }
 
-    pub(super) fn take_urgent(&self) -> bool {
-        self.urgent.swap(false, Ordering::AcqRel)
+    /// Has the writer make all that was taken durable at once.
+    fn hurry(&self) {
+        self.urgent.store(true, Ordering::Release);
+        self.inbox.hurry();
     }
 
-    /// The writer's turn for this trace.
-    pub(super) fn commit(&self) {
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Acquire)
+    }
+
+    /// The writer's turn for this trace: writes what was taken, and makes it
+    /// durable where that is due or somebody waits for it. Answers whether the
+    /// trace has something that is written and not durable.
+    pub(super) fn commit(&self, due: bool) -> bool {
         let mut slot = lock(&self.sink);
         let Some(sink) = slot.as_mut() else {
-            return;
+            return false;
         };
+        let urgent = self.urgent.swap(false, Ordering::AcqRel);
         let mut queue = lock(&self.queue);
         queue.scheduled = false;
         queue.bytes = 0;
         let records = std::mem::take(&mut queue.records);
         let finishing = queue.finishing;
         drop(queue);
-        let mut result = sink.commit(records);
+        let mut result = sink.write(records);
+        if result.is_ok() && (due || urgent || finishing) {
+            result = sink.sync();
+        }
         let head = sink.durable();
         let mut finished = false;
         if finishing && result.is_ok() {
             result = sink.finish();
             finished = result.is_ok();
         }
+        let unsynced = result.is_ok() && !sink.is_synced();
         if finished || result.is_err() {
             *slot = None;
         }
         drop(slot);
-        self.progress.send_modify(|progress| {
+        self.progress.send_if_modified(|progress| {
+            let moved = progress.head.records != head.records || progress.finished != finished;
             progress.head = head;
             progress.finished = finished;
+            moved
         });
         if let Err(failure) = result {
             self.fail(failure);
         }
+        unsynced
     }
 
     /// Ends the trace for a reason; the first one counts.

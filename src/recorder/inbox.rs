@@ -2,10 +2,10 @@
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::{Failure, handle::Shared};
+use super::{Failure, Settings, handle::Shared};
 
 /// Traces with something to write.
 #[derive(Debug, Default)]
@@ -25,14 +25,50 @@ struct State {
     traces: Vec<Weak<Shared>>,
 }
 
-/// The writer's life: until stopped and everything recorded is written.
-pub(super) fn run(inbox: &Inbox, window: Duration) {
+/// The writer's life: until stopped and everything recorded is durable.
+pub(super) fn run(inbox: &Inbox, settings: &Settings) {
     let _on_exit = Closing(inbox);
-    while let Some(mut batch) = inbox.next_batch(window) {
-        batch.sort_by_key(|trace| !trace.take_urgent());
+    let mut unsynced = Unsynced::default();
+    while let Some(turn) = inbox.next_turn(settings.window, unsynced.due) {
+        let mut batch = turn.ready;
+        let waiting = unsynced
+            .traces
+            .extract_if(.., |trace| turn.sync || trace.is_urgent());
+        batch.extend(waiting);
+        batch.sort_by_key(|trace| !trace.is_urgent());
         for trace in batch {
-            trace.commit();
+            if trace.commit(turn.sync) {
+                unsynced.keep(trace, settings.sync);
+            }
         }
+        if unsynced.traces.is_empty() {
+            unsynced.due = None;
+        }
+    }
+}
+
+/// What the writer has to do next.
+struct Turn {
+    ready: Vec<Arc<Shared>>,
+    /// All that is written is to be made durable.
+    sync: bool,
+}
+
+/// Traces that are written and not durable, and when they have to be.
+#[derive(Default)]
+struct Unsynced {
+    traces: Vec<Arc<Shared>>,
+    due: Option<Instant>,
+}
+
+// === impl Unsynced ===
+
+impl Unsynced {
+    fn keep(&mut self, trace: Arc<Shared>, wait: Duration) {
+        if !self.traces.iter().any(|kept| Arc::ptr_eq(kept, &trace)) {
+            self.traces.push(trace);
+        }
+        self.due.get_or_insert_with(|| Instant::now() + wait);
     }
 }
 
@@ -77,26 +113,49 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    fn next_batch(&self, window: Duration) -> Option<Vec<Arc<Shared>>> {
-        let mut state = self
-            .wake
-            .wait_while(lock(&self.state), |state| {
-                state.ready.is_empty() && !state.stopping
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        if state.ready.is_empty() {
+    /// Waits for something to write, for the time when what is written is `due` to
+    /// be durable, or for somebody in a hurry. `None` when there is nothing of
+    /// either, and nothing more is taken.
+    fn next_turn(&self, window: Duration, due: Option<Instant>) -> Option<Turn> {
+        let left = || due.map(|due| due.saturating_duration_since(Instant::now()));
+        let state = lock(&self.state);
+        let mut state = self.wait(state, left(), |state| state.ready.is_empty());
+        if !state.ready.is_empty() {
+            let window = left().map_or(window, |left| left.min(window));
+            state = self.wait(state, Some(window), |_| true);
+        }
+        let turn = Turn {
+            sync: state.stopping || left().is_some_and(|left| left.is_zero()),
+            ready: std::mem::take(&mut state.ready),
+        };
+        state.urgent = false;
+        if state.stopping && turn.ready.is_empty() && due.is_none() {
             state.closed = true;
             return None;
         }
-        if !state.urgent && !state.stopping {
-            state = self
+        Some(turn)
+    }
+
+    /// Waits while that holds, unless there is a hurry.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        at_most: Option<Duration>,
+        holds: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        let rests = |state: &mut State| holds(state) && !state.urgent && !state.stopping;
+        match at_most {
+            None => self
                 .wake
-                .wait_timeout_while(state, window, |state| !state.urgent && !state.stopping)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+                .wait_while(state, rests)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(time) => {
+                self.wake
+                    .wait_timeout_while(state, time, rests)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
         }
-        state.urgent = false;
-        Some(std::mem::take(&mut state.ready))
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! A trace is a folder `trc_…` with segments `000001.seg`, `000002.seg`, … One
 //! thread writes for all traces of the broker: it takes what was recorded since
-//! its last turn, chains and seals it, and makes it durable with one
-//! `fdatasync` a trace. Recording itself only puts a draft into a queue.
+//! its last turn, chains and seals it, and writes it to the file, where it
+//! outlives the broker; one `fdatasync` a trace, at once where somebody waits
+//! and a little later where nobody does, has it outlive the machine. Recording
+//! itself only puts a draft into a queue.
 //!
 //! ```text
-//! record(draft) ──▶ queue ──▶ writer: chain, seal, write, fdatasync ──▶ heads(), durable()
+//! record(draft) ──▶ queue ──▶ writer: chain, seal, write ──▶ fdatasync ──▶ heads(), durable()
 //! ```
 //! A trace that cannot be written takes nothing more: its first failure is its
 //! last, [`Recorder::failed`] tells, and what was durable stays verifiable.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// How long records that nobody waits for are gathered before they are written.
     pub window: Duration,
+    /// How long what nobody waits for may be in the file and not yet on disk.
+    pub sync: Duration,
 }
 
 /// Makes recorders; owns the thread that writes for all of them.
@@ -78,13 +82,15 @@ impl std::fmt::Debug for TraceKey {
 // === impl Settings ===
 
 impl Default for Settings {
-    /// Segments of 16 MiB; 4096 records or 8 MiB waiting; gathered for 3 ms.
+    /// Segments of 16 MiB; 4096 records or 8 MiB waiting; gathered for 3 ms, and
+    /// on disk within 50 ms more.
     fn default() -> Self {
         Self {
             segment_bytes: 16 << 20,
             queue_records: 4096,
             queue_bytes: 8 << 20,
             window: Duration::from_millis(3),
+            sync: Duration::from_millis(50),
         }
     }
 }
@@ -103,7 +109,7 @@ impl Recorders {
             .name("trace-writer".to_owned())
             .spawn({
                 let inbox = Arc::clone(&inbox);
-                move || inbox::run(&inbox, settings.window)
+                move || inbox::run(&inbox, &settings)
             })
             .map_err(|error| RecordError::Failed(Failure::new("start the writer", &error)))?;
         Ok(Self {

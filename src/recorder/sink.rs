@@ -24,12 +24,14 @@ pub(super) struct Sink {
     salt: Salt,
     limit: u64,
     chain: Chain,
+    // Where the trace stands in the file, and on disk.
+    written: Head,
     durable: Head,
     segment: u32,
     first_seq: u64,
     sealer: Sealer,
     file: File,
-    // Bytes in the file, all of them durable.
+    // Bytes in the file.
     len: u64,
     // Frames that are not in the file yet, and where each ends with the head there.
     pending: Vec<u8>,
@@ -72,6 +74,7 @@ impl Sink {
             key,
             salt,
             limit,
+            written: chain.head(),
             durable: chain.head(),
             chain,
             segment: 1,
@@ -93,19 +96,37 @@ impl Sink {
         self.durable
     }
 
-    /// Writes the records and makes them durable. After a failure the sink is of
-    /// no use, but its [`durable`](Self::durable) head holds.
-    pub(super) fn commit(&mut self, records: Vec<Fitted>) -> Result<(), Failure> {
+    /// Whether all that was written is on disk.
+    pub(super) const fn is_synced(&self) -> bool {
+        self.written.records == self.durable.records
+    }
+
+    /// Writes the records to the file, where they outlive the broker; on disk they
+    /// are once it is [synced](Self::sync). After a failure the sink is of no use,
+    /// but its [`durable`](Self::durable) head holds.
+    pub(super) fn write(&mut self, records: Vec<Fitted>) -> Result<(), Failure> {
         for record in records {
             if let Err(failure) = self.append(record) {
                 // What came before the one that failed was promised a place.
-                if !self.marks.is_empty() {
-                    self.flush()?;
-                }
+                self.flush()?;
+                self.sync()?;
                 return Err(failure);
             }
         }
         self.flush()
+    }
+
+    /// Makes what was written durable.
+    pub(super) fn sync(&mut self) -> Result<(), Failure> {
+        if self.is_synced() {
+            return Ok(());
+        }
+        // What a failed sync left of the file is unknown: it counts for nothing.
+        self.file
+            .sync_data()
+            .map_err(|error| Failure::new("make the trace durable", &error))?;
+        self.durable = self.written;
+        Ok(())
     }
 
     /// Makes file and folder durable for good.
@@ -125,6 +146,7 @@ impl Sink {
         let full = self.len + self.pending.len() as u64 + frame > self.limit;
         if full && !self.is_empty() {
             self.flush()?;
+            self.sync()?;
             self.roll()?;
         }
         let nonce: Nonce = *random()?;
@@ -138,7 +160,7 @@ impl Sink {
 
     // Whether the segment has no record yet.
     const fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.first_seq > self.durable.records
+        self.marks.is_empty() && self.first_seq > self.written.records
     }
 
     fn roll(&mut self) -> Result<(), Failure> {
@@ -164,14 +186,11 @@ impl Sink {
             self.keep_whole_frames(written);
             return Err(Failure::new("write the trace", &error));
         }
-        let synced = self.file.sync_data();
-        // Nothing is kept for a trace that rests: beside a write and a sync, what
-        // is allocated for them is little.
+        // Nothing is kept for a trace that rests: beside a write, what is allocated
+        // for it is little.
         self.pending = Vec::new();
         self.marks = Vec::new();
-        // What a failed sync left of the file is unknown: it counts for nothing.
-        synced.map_err(|error| Failure::new("make the trace durable", &error))?;
-        self.durable = head;
+        self.written = head;
         self.len += end as u64;
         Ok(())
     }
@@ -179,10 +198,11 @@ impl Sink {
     // After a short write: what is whole stays, the remainder goes.
     fn keep_whole_frames(&mut self, written: usize) {
         let whole = self.marks.iter().rfind(|(end, _)| *end <= written).copied();
-        let (end, head) = whole.unwrap_or((0, self.durable));
+        let (end, head) = whole.unwrap_or((0, self.written));
         let len = self.len + end as u64;
         let kept = self.file.set_len(len).and_then(|()| self.file.sync_data());
         if kept.is_ok() {
+            self.written = head;
             self.durable = head;
             self.len = len;
         }
