@@ -1,5 +1,6 @@
 //! Pages with many parts over loopback http: bare, with a `Fetch` client that
-//! lets every request go, and through Hallpass with everything on.
+//! lets every request go, with one that is also told what becomes of them, and
+//! through Hallpass with everything on.
 
 use super::{
     Group, Scale,
@@ -14,6 +15,7 @@ const HEAVY: &str = "page of 300 requests, 8 KiB each";
 const VARIANTS: &[&str] = &[
     "Fetch client",
     "bare",
+    "Fetch + Network client",
     "hallpass, no cookie",
     "hallpass, lent cookie",
 ];
@@ -33,11 +35,14 @@ fn run(scale: Scale) -> Vec<Samples> {
         let (first, second) = (broker().await, broker().await);
         let without = first.session(&site, false).await;
         let with = second.session(&site, true).await;
-        let (bare, fetched) = (world::plain(&browser).await, world::plain(&browser).await);
-        let _fetch = FetchClient::start(&fetched.cdp_url).await;
+        let plain = || world::plain(&browser);
+        let (bare, fetched, told) = (plain().await, plain().await, plain().await);
+        let _fetch = FetchClient::start(&fetched.cdp_url, false).await;
+        let _told = FetchClient::start(&told.cdp_url, true).await;
         let mut pages = [
             Cdp::new_page(&fetched.cdp_url).await,
             Cdp::new_page(&bare.cdp_url).await,
+            Cdp::new_page(&told.cdp_url).await,
             Cdp::first_page(&without.cdp_url).await,
             Cdp::first_page(&with.cdp_url).await,
         ];

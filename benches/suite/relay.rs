@@ -1,5 +1,6 @@
 //! What does nothing but stand in between: a WebSocket relay, a TCP relay, and
-//! a `Fetch` client that lets every request go. Each on threads of its own, as
+//! a `Fetch` client that lets every request go, with or without word of what
+//! becomes of them. Each on threads of its own, as
 //! Hallpass has a process of its own.
 
 use std::net::SocketAddr;
@@ -31,6 +32,12 @@ pub struct Relay {
 struct Paused<'a> {
     #[serde(borrow, rename = "requestId")]
     request: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Attached<'a> {
+    #[serde(borrow, rename = "sessionId")]
+    session: &'a str,
 }
 
 impl Relay {
@@ -123,13 +130,20 @@ impl Drop for Relay {
 pub struct FetchClient(Option<Runtime>);
 
 impl FetchClient {
-    pub async fn start(url: &str) -> Self {
+    /// With `network` it also has the browser tell of each request what a record
+    /// needs: who caused it, its cookies, its answer. It keeps no bodies.
+    pub async fn start(url: &str, network: bool) -> Self {
         let runtime = runtime();
         let url = url.to_owned();
         let enabled = runtime.spawn(async move {
             let mut cdp = Cdp::connect(&url).await;
             let patterns = json!({"patterns": [{"urlPattern": "*", "requestStage": "Request"}]});
             cdp.call("Fetch.enable", patterns).await;
+            if network {
+                let all =
+                    json!({"autoAttach": true, "waitForDebuggerOnStart": false, "flatten": true});
+                cdp.call("Target.setAutoAttach", all).await;
+            }
             cdp
         });
         let mut cdp = enabled.await.unwrap();
@@ -138,15 +152,27 @@ impl FetchClient {
             loop {
                 let message = cdp.receive().await;
                 let seen: Seen<'_> = serde_json::from_str(&message).unwrap();
-                if seen.method == Some("Fetch.requestPaused") {
-                    let paused: Paused<'_> =
-                        serde_json::from_str(seen.params.unwrap().get()).unwrap();
-                    next += 1;
-                    cdp.send(format!(
-                        r#"{{"id":{next},"method":"Fetch.continueRequest","params":{{"requestId":"{}"}}}}"#,
-                        paused.request
-                    ))
-                    .await;
+                next += 1;
+                match seen.method {
+                    Some("Fetch.requestPaused") => {
+                        let paused: Paused<'_> =
+                            serde_json::from_str(seen.params.unwrap().get()).unwrap();
+                        cdp.send(format!(
+                            r#"{{"id":{next},"method":"Fetch.continueRequest","params":{{"requestId":"{}"}}}}"#,
+                            paused.request
+                        ))
+                        .await;
+                    }
+                    Some("Target.attachedToTarget") => {
+                        let attached: Attached<'_> =
+                            serde_json::from_str(seen.params.unwrap().get()).unwrap();
+                        cdp.send(format!(
+                            r#"{{"id":{next},"method":"Network.enable","sessionId":"{}","params":{{"maxTotalBufferSize":0,"maxResourceBufferSize":0}}}}"#,
+                            attached.session
+                        ))
+                        .await;
+                    }
+                    _ => {}
                 }
             }
         });

@@ -1,10 +1,12 @@
 //! What Chromium says: replies to numbered commands, and events.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
@@ -17,11 +19,18 @@ use crate::{
         table::{self, Verdict},
     },
     model::time::Now,
-    trace::record::{Actor, Event},
 };
 
 /// Requests of one CDP session whose question for a password is remembered.
 const MOST_CHALLENGES: usize = 1000;
+
+/// `Target.detachedFromTarget`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detached<'a> {
+    #[serde(borrow)]
+    session_id: Cow<'a, str>,
+}
 
 impl Hub {
     /// Takes one message from Chromium.
@@ -258,71 +267,24 @@ impl Hub {
             self.will_be_sent(session, params.get(), now);
             return;
         }
-        let interesting = matches!(
-            method,
-            "Network.responseReceivedExtraInfo"
-                | "Network.responseReceived"
-                | "Network.loadingFailed"
-                | "Network.loadingFinished"
-                | "Network.webSocketCreated"
-                | "Network.webSocketClosed"
-                | "Target.attachedToTarget"
-                | "Target.detachedFromTarget"
-        );
-        if !interesting {
-            return;
-        }
-        let Ok(params) = serde_json::from_str::<Value>(params.get()) else {
-            return;
-        };
-        let text = |key: &str| {
-            params
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
         match method {
-            "Network.responseReceivedExtraInfo" => self.response_headers(&params, now),
-            "Network.responseReceived" => {
-                let status = params
-                    .pointer("/response/status")
-                    .and_then(Value::as_u64)
-                    .and_then(|status| u16::try_from(status).ok());
-                let event = Event::Outcome {
-                    request: text("requestId"),
-                    status,
-                    error: None,
-                };
-                self.record(Actor::Page, event, now).ok();
-            }
-            "Network.webSocketCreated" => {
-                self.socket_opened(session, &text("requestId"), &text("url"), now);
-            }
-            "Network.webSocketClosed" => self.request_over(&text("requestId"), now),
-            "Network.loadingFailed" => {
-                self.request_over(&text("requestId"), now);
-                self.hold_given_up(Some(&text("requestId")), None, now);
-                self.causes.forget(&text("requestId"));
-                self.hops.remove(&text("requestId"));
-                let event = Event::Outcome {
-                    request: text("requestId"),
-                    status: None,
-                    error: Some(text("errorText")),
-                };
-                self.record(Actor::Page, event, now).ok();
-            }
-            "Network.loadingFinished" => {
-                self.request_over(&text("requestId"), now);
-                self.causes.forget(&text("requestId"));
-                self.hops.remove(&text("requestId"));
-            }
+            "Network.responseReceivedExtraInfo"
+            | "Network.responseReceived"
+            | "Network.loadingFailed"
+            | "Network.loadingFinished"
+            | "Network.webSocketCreated"
+            | "Network.webSocketClosed" => self.request_told(session, method, params.get(), now),
             "Target.attachedToTarget" => {
-                if let Ok(attached) = serde_json::from_value::<AttachedToTarget>(params) {
+                if let Ok(attached) = serde_json::from_str(params.get()) {
                     self.broker_attached(attached, Some(session.into()), now);
                 }
             }
-            _ => self.session_gone(&text("sessionId"), now),
+            "Target.detachedFromTarget" => {
+                if let Ok(detached) = serde_json::from_str::<Detached<'_>>(params.get()) {
+                    self.session_gone(&detached.session_id, now);
+                }
+            }
+            _ => {}
         }
     }
 

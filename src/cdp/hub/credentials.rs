@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Call, Hub, Journal, Output};
+use super::{Call, Hub, Journal, Output, network::ResponseHeaders};
 use crate::{
     broker::{
         lease::{Lease, LentCookie},
@@ -64,35 +64,26 @@ impl Hub {
         self.set_cookies(params);
     }
 
-    /// `Network.responseReceivedExtraInfo` on a session of ours: the only place
-    /// where Chromium shows `Set-Cookie`.
-    pub(super) fn response_headers(&mut self, params: &Value, now: Now) {
-        let request = params
-            .get("requestId")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let url = self.next_hop(request);
-        let found = self.read_set_cookies(params, url.as_ref(), now);
-        let commands = self.clear_cookies(&found, request);
-        self.headers_known(request, commands);
+    /// Follows what an answer sets, and takes what shadows lent cookies out of the jar.
+    pub(super) fn response_headers(&mut self, headers: &ResponseHeaders<'_>, now: Now) {
+        let url = self.next_hop(&headers.request_id);
+        let found = self.read_set_cookies(headers, url.as_ref(), now);
+        let commands = self.clear_cookies(&found, &headers.request_id);
+        self.headers_known(&headers.request_id, commands);
     }
 
-    fn read_set_cookies(&mut self, params: &Value, url: Option<&Url>, now: Now) -> Vec<JarCookie> {
-        let set_cookie = params
-            .get("headers")
-            .and_then(Value::as_object)
-            .and_then(|headers| {
-                headers
-                    .iter()
-                    .find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
-            })
-            .and_then(|(_, value)| value.as_str());
-        let (Some(url), Some(set_cookie), Some(tenant)) = (url, set_cookie, &self.tenant) else {
+    fn read_set_cookies(
+        &mut self,
+        headers: &ResponseHeaders<'_>,
+        url: Option<&Url>,
+        now: Now,
+    ) -> Vec<JarCookie> {
+        let (Some(url), Some(set_cookie), Some(tenant)) =
+            (url, headers.set_cookie.as_deref(), &self.tenant)
+        else {
             return Vec::new();
         };
-        let partition = params
-            .get("cookiePartitionKey")
-            .and_then(|key| serde_json::from_value::<PartitionKey>(key.clone()).ok());
+        let partition = headers.partition();
         let response = Response {
             url,
             set_cookie,

@@ -24,6 +24,7 @@ mod filter;
 mod flights;
 mod holds;
 mod intercept;
+mod network;
 mod notice;
 mod proposals;
 mod rewritten;
