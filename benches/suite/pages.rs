@@ -11,6 +11,7 @@ use super::{
 };
 
 const LIGHT: &str = "page of 51 requests, 2 KiB each";
+const FAR: &str = "page of 51 requests, each after 20 ms";
 const HEAVY: &str = "page of 300 requests, 8 KiB each";
 const VARIANTS: &[&str] = &[
     "Fetch client",
@@ -22,7 +23,7 @@ const VARIANTS: &[&str] = &[
 
 pub const GROUP: Group = Group {
     name: "pages",
-    rows: &[(LIGHT, VARIANTS), (HEAVY, VARIANTS)],
+    rows: &[(LIGHT, VARIANTS), (FAR, VARIANTS), (HEAVY, VARIANTS)],
     run,
 };
 
@@ -47,14 +48,16 @@ fn run(scale: Scale) -> Vec<Samples> {
             Cdp::first_page(&with.cdp_url).await,
         ];
         let mut all = Vec::new();
-        for (what, parts, size, rounds) in [
-            (LIGHT, 50, 2 << 10, scale.of(1, 40)),
-            (HEAVY, 299, 8 << 10, scale.of(1, 20)),
+        for (what, parts, size, wait, rounds) in [
+            (LIGHT, 50, 2 << 10, 0, scale.of(1, 40)),
+            (FAR, 50, 2 << 10, 20, scale.of(1, 20)),
+            (HEAVY, 299, 8 << 10, 0, scale.of(1, 20)),
         ] {
             let mut samples = Samples::each(what, VARIANTS, Unit::Milliseconds);
             let warm_up = scale.of(0, 3);
             for round in 0..warm_up + rounds {
-                let url = format!("{}/page?n={parts}&size={size}&round={round}", site.origin());
+                let query = format!("n={parts}&size={size}&wait={wait}&round={round}");
+                let url = format!("{}/page?{query}", site.origin());
                 // Each in turn is the first: what one leaves to be done is the next one's loss.
                 for turn in 0..VARIANTS.len() {
                     let at = (round + turn) % VARIANTS.len();

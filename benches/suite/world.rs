@@ -108,8 +108,8 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
 
 /// A site with a blank page, two heavy ones and a large file.
 ///
-/// `/page?n=N&size=S` has N sub-resources of S bytes, each of which its load
-/// event waits for.
+/// `/page?n=N&size=S&wait=W` has N sub-resources of S bytes, each of which its
+/// load event waits for, and which the site answers after W milliseconds.
 pub async fn site() -> Canary {
     let block = bytes::Bytes::from(vec![b' '; 1 << 16]);
     Canary::start(move |hit| answer(hit, &block)).await
@@ -124,7 +124,12 @@ fn answer(hit: &Hit, block: &bytes::Bytes) -> Reply {
     };
     let reply = match hit.path.as_str() {
         "/" => canary::html("<!doctype html><title>Desk</title><link rel=icon href='data:,'>"),
-        "/page" => canary::html(page(number("n"), number("size"), number("round"))),
+        "/page" => canary::html(page(
+            number("n"),
+            number("size"),
+            number("wait"),
+            number("round"),
+        )),
         "/part.js" => canary::typed("text/javascript", block.slice(..number("size"))),
         "/part.css" => canary::typed("text/css", block.slice(..number("size"))),
         "/part.svg" => {
@@ -134,14 +139,18 @@ fn answer(hit: &Hit, block: &bytes::Bytes) -> Reply {
         }
         _ => canary::not_found(),
     };
-    canary::with(reply, "cache-control", "no-store")
+    let reply = canary::with(reply, "cache-control", "no-store");
+    match number("wait") as u64 {
+        0 => reply,
+        wait => canary::after(Duration::from_millis(wait), reply),
+    }
 }
 
-fn page(parts: usize, size: usize, round: usize) -> String {
+fn page(parts: usize, size: usize, wait: usize, round: usize) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("<!doctype html><title>Parts</title><link rel=icon href='data:,'>");
     for part in 0..parts {
-        let query = format!("?size={size}&round={round}&part={part}");
+        let query = format!("?size={size}&wait={wait}&round={round}&part={part}");
         match part % 5 {
             0 => writeln!(text, "<link rel=stylesheet href='/part.css{query}'>"),
             1 | 2 => writeln!(text, "<script src='/part.js{query}'></script>"),

@@ -365,7 +365,10 @@ async fn what_nobody_waits_for_is_in_the_file_before_it_is_on_disk() {
     }
     assert_eq!(recorder.head().records, 0);
     // Waiting for one brings the writer out of that, with nothing new to write.
-    recorder.durable(1).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), recorder.durable(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(recorder.head().records, 3);
     assert!(read(dir.path(), 1, Some(recorder.head())).outcome.is_ok());
 }
