@@ -68,12 +68,14 @@ async fn bytes_within_an_hour_are_limited_over_all_sessions() {
     let desk = Desk::open(&broker, waiting()).await;
     let load = "fetch('/big', { cache: 'no-store' }).then(async (r) => r.ok ? (await r.text()).length : r.text()).catch(() => 'cut')";
     assert_eq!(desk.page.evaluate(load).await, 300_000);
-    assert_eq!(desk.page.evaluate(load).await, "cut");
+    let is_refused = |told: &Value| told.as_str().unwrap().contains("agent-limit");
+    // Cut on its way. Where nothing of the answer had passed by then, the browser
+    // asks once more on a fresh connection, and is refused as all that follows.
+    let over = desk.page.evaluate(load).await;
+    assert!(over == "cut" || is_refused(&over), "{over}");
     let refused = desk.page.evaluate(load).await;
-    assert!(
-        refused.as_str().unwrap().contains("agent-limit"),
-        "{refused}"
-    );
+    assert!(is_refused(&refused), "{refused}");
+    assert_eq!(desk.arrived("/big").len(), 2);
     let arrived = desk.site.hits().len();
     let (_cdp, page) = another(&desk).await;
     page.navigate(&format!("{}/", desk.origin)).await;
