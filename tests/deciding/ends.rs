@@ -45,7 +45,7 @@ async fn pages_and_storage_do_not_outlive_their_window() {
     assert_eq!(event["params"]["delegation"], json!(desk.delegation));
     assert_eq!(event["params"]["reason"], "revoked");
     desk.page
-        .until("document.title === 'Stopped by Hallpass'")
+        .until("document.title === 'Stopped by Hallpass' && document.readyState === 'complete'")
         .await;
     let text = desk.page.evaluate("document.body.innerText").await;
     assert!(text.as_str().unwrap().contains("window-closed"), "{text}");
@@ -105,7 +105,7 @@ async fn a_budget_that_is_used_up_closes_its_window() {
             .await;
         assert_eq!(event["params"]["reason"], "exhausted", "{budget}");
         desk.page
-            .until("document.title === 'Stopped by Hallpass'")
+            .until("document.title === 'Stopped by Hallpass' && document.readyState === 'complete'")
             .await;
         let arrived = desk.arrived(path).len();
         // Of a connection that is cut for its bytes, the request had arrived.
@@ -142,7 +142,7 @@ async fn a_lock_closes_what_is_open_and_refuses_what_is_new() {
     assert_eq!(desk.state().await["reason"], "locked");
     desk.holds(0).await;
     desk.page
-        .until("document.title === 'Stopped by Hallpass'")
+        .until("document.title === 'Stopped by Hallpass' && document.readyState === 'complete'")
         .await;
     let other = desk.cdp.open(&format!("{other_origin}/page")).await;
     other.until("document.title === 'page'").await;

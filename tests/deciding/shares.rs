@@ -52,6 +52,7 @@ async fn requests_within_an_hour_are_limited_over_all_sessions() {
     // A window and a session more are no further share; the window stays open.
     let (_cdp, page) = another(&desk).await;
     page.navigate(&format!("{}/", desk.origin)).await;
+    page.until("document.readyState === 'complete'").await;
     let notice = page.evaluate("document.body.innerText").await;
     assert!(notice.as_str().unwrap().contains("agent-limit"), "{notice}");
     assert_eq!(desk.site.hits().len(), arrived);
