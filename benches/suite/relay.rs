@@ -1,7 +1,7 @@
 //! What does nothing but stand in between: a WebSocket relay, a TCP relay, and
 //! a `Fetch` client that lets every request go, with or without word of what
-//! becomes of them. Each on threads of its own, as
-//! Hallpass has a process of its own.
+//! becomes of them. Each on threads of its own, as Hallpass has a process of its
+//! own.
 
 use std::net::SocketAddr;
 

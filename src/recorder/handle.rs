@@ -123,8 +123,9 @@ impl Recorder {
     /// Returns once the writer has caught up, or will write no more.
     pub async fn room(&self) {
         let mut progress = self.shared.progress.subscribe();
-        self.shared.hurry();
-        while self.is_behind() && progress.borrow_and_update().failure.is_none() {
+        // Progress is looked at first: what is made after that wakes.
+        while progress.borrow_and_update().failure.is_none() && self.is_behind() {
+            self.shared.hurry();
             if progress.changed().await.is_err() {
                 return;
             }

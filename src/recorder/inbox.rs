@@ -35,7 +35,8 @@ pub(super) fn run(inbox: &Inbox, settings: &Settings) {
             .traces
             .extract_if(.., |trace| turn.sync || trace.is_urgent());
         batch.extend(waiting);
-        batch.sort_by_key(|trace| !trace.is_urgent());
+        // Asked once each: others may be in a hurry by the time that it is sorted.
+        batch.sort_by_cached_key(|trace| !trace.is_urgent());
         for trace in batch {
             if trace.commit(turn.sync) {
                 unsynced.keep(trace, settings.sync);

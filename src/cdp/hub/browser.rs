@@ -263,11 +263,8 @@ impl Hub {
 
     /// An event of a session of our own: what the record and the vault need.
     fn broker_event(&mut self, session: &str, method: &str, params: &RawValue, now: Now) {
-        if method == "Network.requestWillBeSent" {
-            self.will_be_sent(session, params.get(), now);
-            return;
-        }
         match method {
+            "Network.requestWillBeSent" => self.will_be_sent(session, params.get(), now),
             "Network.responseReceivedExtraInfo"
             | "Network.responseReceived"
             | "Network.loadingFailed"

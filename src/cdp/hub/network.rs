@@ -61,7 +61,8 @@ impl ResponseHeaders<'_> {
     }
 }
 
-/// The value of `Set-Cookie` among headers of which nothing else is kept.
+/// The value of `Set-Cookie` among headers of which nothing else is kept; the lines
+/// of all of them where a site spells the name in more than one way.
 fn set_cookie<'de, D: Deserializer<'de>>(headers: D) -> Result<Option<Cow<'de, str>>, D::Error> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -74,11 +75,18 @@ fn set_cookie<'de, D: Deserializer<'de>>(headers: D) -> Result<Option<Cow<'de, s
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut headers: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
+            let mut found: Self::Value = None;
             while let Some(Text(name)) = headers.next_key()? {
                 if name.eq_ignore_ascii_case("set-cookie") {
                     let Text(value) = headers.next_value()?;
-                    found.get_or_insert(value);
+                    match &mut found {
+                        None => found = Some(value),
+                        Some(lines) => {
+                            let lines = lines.to_mut();
+                            lines.push('\n');
+                            lines.push_str(&value);
+                        }
+                    }
                 } else {
                     headers.next_value::<IgnoredAny>()?;
                 }
@@ -121,8 +129,8 @@ impl Hub {
                 self.outcome(request, None, Some(error), now);
             }
             "Network.loadingFinished" => self.loading_over(request, now),
-            // A socket that closed.
-            _ => self.request_over(request, now),
+            "Network.webSocketClosed" => self.request_over(request, now),
+            _ => {}
         }
     }
 
@@ -143,7 +151,13 @@ impl Hub {
 }
 
 fn unreadable(method: &str, error: &serde_json::Error) {
-    tracing::warn!(method, %error, "an event of the browser cannot be understood");
+    // The error's text may quote a value, and that may be a cookie.
+    let column = error.column();
+    tracing::warn!(
+        method,
+        column,
+        "an event of the browser cannot be understood"
+    );
 }
 
 #[cfg(test)]
@@ -157,7 +171,10 @@ mod tests {
                 r#"{"a":"1","SET-Cookie":"x=1\ny=2","b":{"c":[1]}}"#,
                 Some("x=1\ny=2"),
             ),
-            (r#"{"Set-Cookie":"x=\u0031","set-cookie":"z"}"#, Some("x=1")),
+            (
+                r#"{"Set-Cookie":"x=\u0031","set-cookie":"z=2"}"#,
+                Some("x=1\nz=2"),
+            ),
             (r#"{"Cookie":"x=1"}"#, None),
             ("{}", None),
         ] {
