@@ -45,13 +45,14 @@ impl Hub {
                 }
             }
         });
-        self.set_cookies(params);
+        self.set_cookies(params, || Call::Ignored);
     }
 
-    /// Takes the jar-delivered cookies of a closed lease out again.
-    pub(super) fn empty_jar_of(&mut self, delegation: DelegationId) {
+    /// Takes the jar-delivered cookies of a closed lease out again; answers by how
+    /// many commands, whose answers are those of a round of the drain.
+    pub(super) fn empty_jar_of(&mut self, delegation: DelegationId, drain: u64) -> usize {
         let Some(tenant) = &self.tenant else {
-            return;
+            return 0;
         };
         let mut params = Vec::new();
         tenant.leases.each(|lease| {
@@ -61,7 +62,7 @@ impl Hub {
                 );
             }
         });
-        self.set_cookies(params);
+        self.set_cookies(params, || Call::Emptied(drain))
     }
 
     /// Follows what an answer sets, and takes what shadows lent cookies out of the jar.
@@ -133,35 +134,26 @@ impl Hub {
     /// Takes cookies that a response set out of the jar; answers by how many
     /// commands.
     fn clear_cookies(&mut self, stale: &[JarCookie], request: &str) -> usize {
+        let cookies = stale.iter().flat_map(expired).collect();
+        self.set_cookies(cookies, || Call::Cleared(request.to_owned()))
+    }
+
+    /// Answers by how many commands.
+    fn set_cookies(&mut self, cookies: Vec<Value>, call: impl Fn() -> Call) -> usize {
         let Some(context) = self.contexts.first().cloned() else {
             return 0;
         };
-        let mut commands = 0;
-        for cookie in stale.iter().flat_map(expired) {
-            commands += 1;
-            self.ask(
-                "Storage.setCookies",
-                json!({"cookies": [cookie], "browserContextId": context}),
-                None,
-                Call::Cleared(request.to_owned()),
-            );
-        }
-        commands
-    }
-
-    fn set_cookies(&mut self, cookies: Vec<Value>) {
-        let Some(context) = self.contexts.first().cloned() else {
-            return;
-        };
+        let commands = cookies.len();
         // One by one: Chromium refuses a list for one entry that it dislikes.
         for cookie in cookies {
             self.ask(
                 "Storage.setCookies",
                 json!({"cookies": [cookie], "browserContextId": context}),
                 None,
-                Call::Ignored,
+                call(),
             );
         }
+        commands
     }
 }
 

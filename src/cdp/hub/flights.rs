@@ -6,8 +6,17 @@
 //! that it was given, unpaused. So the egress keeps the endpoints barred until
 //! each such request has its answer or has failed. To know that without the
 //! page's help, requests that carry something are paused again at the response.
+//!
+//! Some requests are never paused, such as the browser's look whether a service
+//! worker's script has changed. They carry what is in the jar, so a jar is emptied
+//! several times, one after the other: once Chromium's network service, which sends
+//! requests and keeps the jar, has turned that often, it has come to the bars with
+//! what it had begun before.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -28,6 +37,11 @@ use crate::{
 /// Longest wait for requests under way when a window closes.
 const DRAIN: Duration = Duration::from_secs(3);
 
+/// How often a jar is emptied in a drain. What was begun before the first time is
+/// at its connection within a few turns: of the cookies, of a connection that was
+/// cut, of the one that is tried after it.
+const ROUNDS: u32 = 8;
+
 /// Longest wait of a response for word of what it sets.
 const HEADERS: Duration = Duration::from_millis(500);
 
@@ -37,6 +51,10 @@ pub(super) struct Flights {
     /// By the number of the pause, or of the socket.
     carrying: HashMap<String, Flight>,
     drains: Vec<Drain>,
+    /// Closed leases of which the jar holds nothing any more.
+    emptied: HashSet<DelegationId>,
+    /// Closed leases whose drains are told.
+    over: HashSet<DelegationId>,
     /// Paused requests to endpoints that are barred for now.
     held: Vec<String>,
     /// Responses that wait, by network id.
@@ -61,6 +79,10 @@ struct Drain {
     token: u64,
     delegation: DelegationId,
     deadline: BootTime,
+    /// What Chromium has yet to answer in this round of emptying the jar.
+    asked: usize,
+    /// Rounds that follow.
+    rounds: u32,
     /// The jar holds nothing of it any more.
     emptied: bool,
     told: bool,
@@ -84,12 +106,6 @@ impl Flights {
             .values()
             .any(|flight| flight.lent.contains(&delegation))
     }
-
-    fn is_emptying(&self, delegation: DelegationId) -> bool {
-        self.drains
-            .iter()
-            .any(|drain| drain.delegation == delegation && !drain.emptied)
-    }
 }
 
 impl Hub {
@@ -100,11 +116,13 @@ impl Hub {
             token,
             delegation,
             deadline: now.boot.saturating_add(DRAIN),
+            asked: 0,
+            rounds: ROUNDS,
             emptied: false,
             told: false,
         });
         self.deny_holds(Some(delegation), now);
-        self.empty_jar_of(delegation);
+        self.empty_jar(token);
         let going_on = self
             .tenant
             .as_ref()
@@ -113,14 +131,46 @@ impl Hub {
             // The session ends: nobody would be told later.
             self.tell_closed(delegation, now);
         }
-        self.ask("Browser.getVersion", json!({}), None, Call::Emptied(token));
     }
 
+    /// One round of emptying the jar. Where nothing is in it, one answer tells that
     /// Chromium has done all that it was asked before the drain began.
-    pub(super) fn emptied(&mut self, token: u64, now: Now) {
-        for drain in &mut self.flights.drains {
-            drain.emptied |= drain.token == token;
+    fn empty_jar(&mut self, token: u64) {
+        let drains = &self.flights.drains;
+        let Some(at) = drains.iter().position(|drain| drain.token == token) else {
+            return;
+        };
+        let delegation = drains.get(at).map(|drain| drain.delegation);
+        let commands = delegation.map_or(0, |id| self.empty_jar_of(id, token));
+        if commands == 0 {
+            self.ask("Browser.getVersion", json!({}), None, Call::Emptied(token));
         }
+        if let Some(drain) = self.flights.drains.get_mut(at) {
+            drain.asked = commands.max(1);
+            drain.rounds = if commands == 0 {
+                0
+            } else {
+                drain.rounds.saturating_sub(1)
+            };
+        }
+    }
+
+    /// Chromium has answered one command of a round.
+    pub(super) fn emptied(&mut self, token: u64, now: Now) {
+        let mut drains = self.flights.drains.iter_mut();
+        let Some(drain) = drains.find(|drain| drain.token == token) else {
+            return;
+        };
+        drain.asked = drain.asked.saturating_sub(1);
+        if drain.asked > 0 {
+            return;
+        }
+        if drain.rounds > 0 {
+            self.empty_jar(token);
+            return;
+        }
+        drain.emptied = true;
+        self.flights.emptied.insert(drain.delegation);
         self.check_drains(now);
     }
 
@@ -136,7 +186,8 @@ impl Hub {
         if let Some(tenant) = &self.tenant {
             tenant.leases.each(|lease| {
                 let id = lease.delegation;
-                let may = lease.is_open(now) || self.flights.is_emptying(id);
+                let over = lease.closed(now).is_some();
+                let may = lease.is_open(now) || over && !self.flights.emptied.contains(&id);
                 if may && !lent.contains(&id) && is_in_jar(lease, action, now) {
                     lent.push(id);
                 }
@@ -276,28 +327,49 @@ impl Hub {
     /// Whether a request goes where a closing window bars the way for now; it
     /// is then decided once the bar is lifted.
     pub(super) fn hold_back(&mut self, action: &RequestAction, params: &str) -> bool {
-        let Some(tenant) = &self.tenant else {
-            return false;
-        };
-        let draining = |id: DelegationId| {
-            self.flights
-                .drains
-                .iter()
-                .any(|drain| drain.delegation == id && !drain.told)
-        };
-        let (Some(host), Some(port)) = (action.url.host(), action.url.port_or_known_default())
-        else {
-            return false;
-        };
-        let host = host.to_owned();
-        let barred = tenant
-            .leases
-            .find(|lease| (draining(lease.delegation) && lease.reaches(&host, port)).then_some(()))
-            .is_some();
+        let drains = &self.flights.drains;
+        let barred = self.is_reached(action, |lease| {
+            let mut own = drains.iter().filter(|d| d.delegation == lease.delegation);
+            own.any(|drain| !drain.told)
+        });
         if barred {
             self.flights.held.push(params.to_owned());
         }
         barred
+    }
+
+    /// The same for a window that is closed and whose drain has yet to begin: the jar
+    /// still holds what it lent, which would go along.
+    pub(super) fn hold_back_early(
+        &mut self,
+        action: &RequestAction,
+        params: &str,
+        now: Now,
+    ) -> bool {
+        let over = &self.flights.over;
+        let barred = self.is_reached(action, |lease| {
+            lease.closed(now).is_some() && !over.contains(&lease.delegation)
+        });
+        if barred {
+            self.flights.held.push(params.to_owned());
+        }
+        barred
+    }
+
+    /// Whether what one of these leases lends can go where the request goes.
+    fn is_reached(&self, action: &RequestAction, of: impl Fn(&Lease) -> bool) -> bool {
+        let (Some(tenant), Some(host), Some(port)) = (
+            &self.tenant,
+            action.url.host(),
+            action.url.port_or_known_default(),
+        ) else {
+            return false;
+        };
+        let host = host.to_owned();
+        tenant
+            .leases
+            .find(|lease| (of(lease) && lease.reaches(&host, port)).then_some(()))
+            .is_some()
     }
 
     pub(super) fn flights_late(&mut self, now: Now) {
@@ -331,6 +403,7 @@ impl Hub {
             let whole = drain.emptied && !self.flights.carries(drain.delegation);
             if whole || late && !drain.told {
                 drain.told = true;
+                self.flights.over.insert(drain.delegation);
                 told.push(drain.delegation);
                 let token = drain.token;
                 self.out.push_back(Output::Drained { token, whole });

@@ -155,6 +155,7 @@ impl Hub {
             }
             Decision::Allow(permit) => match unsure.filter(|_| !permit.lending().is_empty()) {
                 Some(request) => self.causes.wait(request, params, now),
+                None if self.hold_back_early(&action, params, now) => {}
                 None => self.allow(&paused, &action, &permit, params, stage, now),
             },
         }

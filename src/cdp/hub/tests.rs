@@ -1,6 +1,7 @@
 //! The hub against a scripted browser: what reaches Chromium, what reaches a
 //! client, what is put on record.
 
+mod closing;
 mod contexts;
 mod fuzz;
 mod holds;
