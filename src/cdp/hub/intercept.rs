@@ -134,7 +134,8 @@ impl Hub {
             partition,
             page,
         };
-        if self.hold_back(&action, params) {
+        if self.is_barred(&action) {
+            self.hold_back(params);
             return;
         }
         let Some(tenant) = &self.tenant else {
@@ -155,7 +156,7 @@ impl Hub {
             }
             Decision::Allow(permit) => match unsure.filter(|_| !permit.lending().is_empty()) {
                 Some(request) => self.causes.wait(request, params, now),
-                None if self.hold_back_early(&action, params, now) => {}
+                None if self.is_closing(&action, now) => self.hold_back(params),
                 None => self.allow(&paused, &action, &permit, params, stage, now),
             },
         }

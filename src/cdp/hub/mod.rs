@@ -18,6 +18,7 @@ mod client;
 mod command;
 mod credentials;
 mod detail;
+mod drains;
 mod ending;
 mod files;
 mod filter;
@@ -235,6 +236,7 @@ pub struct Hub {
     /// Who caused requests.
     causes: site::Causes,
     flights: flights::Flights,
+    drains: drains::Drains,
     holds: holds::Holds,
     endings: ending::Endings,
     /// Other systems that the session has run into.
@@ -402,6 +404,7 @@ impl Hub {
             paused: HashMap::new(),
             causes: site::Causes::default(),
             flights: flights::Flights::default(),
+            drains: drains::Drains::default(),
             holds: holds::Holds::default(),
             endings: ending::Endings::default(),
             encountered: BTreeSet::new(),

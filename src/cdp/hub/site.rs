@@ -187,6 +187,7 @@ impl Hub {
         causes
             .into_iter()
             .chain(flights)
+            .chain(self.drains.deadline())
             .chain(holds)
             .chain(endings)
             .chain(self.proposals.deadline())
@@ -199,6 +200,7 @@ impl Hub {
             self.decide(&params, super::intercept::Stage::Waited, now);
         }
         self.flights_late(now);
+        self.check_drains(now);
         self.holds_late(now);
         self.leaving_late(now);
         self.proposals_due(now);
