@@ -196,6 +196,7 @@ async fn strike(world: &mut World, round: &Round, extent: &mut Extent) -> bool {
         done = outcome(work, round.blow != Blow::Process).await;
     }
     let done = done.flatten();
+    hurt.takes_effect();
     scene.cut();
     scene.now(world);
     let fates: Vec<Fate> = scene
@@ -265,13 +266,11 @@ fn fate(round: &Round, hurt: &Hurt, placed: &Placed) -> Fate {
     let fate = match round.blow {
         Blow::Broker => Fate::Ends(""),
         Blow::Browser if is_hit => Fate::Ends("browser"),
-        Blow::Process if is_hit => match hurt.kind.as_str() {
-            "renderer" => Fate::GoesOn,
-            // Without one of these it would live on and show nothing.
-            "" | "zygote" | "network.mojom.NetworkService" => Fate::Ends("browser"),
-            // Chromium has another one, or cannot go on.
-            _ => Fate::Either,
-        },
+        // Without one of these it would live on and show nothing.
+        Blow::Process if is_hit && hurt.is_mortal() => Fate::Ends("browser"),
+        Blow::Process if is_hit && hurt.kind == "renderer" => Fate::GoesOn,
+        // Chromium has another one, or cannot go on.
+        Blow::Process if is_hit => Fate::Either,
         _ => Fate::GoesOn,
     };
     match fate {

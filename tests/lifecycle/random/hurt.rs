@@ -5,21 +5,48 @@ use super::{
     scene::{Placed, Scene},
     work::Work,
 };
-use crate::support::process::{self, Known};
+use crate::{
+    stage,
+    support::process::{self, Known},
+};
 
 /// What a blow hit.
 #[derive(Debug, Default)]
 pub struct Hurt {
-    /// The browser's folder, and the kind of its process.
-    cell: Option<String>,
+    /// None where it was not ready: it has no page, and is given to no session.
+    browser: Option<Known>,
+    /// Its command names its folder.
+    command: String,
+    /// The kind of its process that was struck.
     pub kind: String,
 }
 
 impl Hurt {
     pub fn hits(&self, placed: &Placed) -> bool {
         let name = placed.cell.file_name().unwrap().to_string_lossy();
-        let is_its = |command: &String| command.contains(&*name);
-        self.cell.as_ref().is_some_and(is_its)
+        self.command.contains(&*name)
+    }
+
+    /// Whether a browser cannot go on without what was struck.
+    pub fn is_mortal(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "" | "zygote" | "network.mojom.NetworkService"
+        )
+    }
+
+    /// Also of one that no session is in. Who starts one until then may be given it,
+    /// and lose it again.
+    pub fn takes_effect(&self) {
+        let Some(browser) = self.browser.as_ref().filter(|_| self.is_mortal()) else {
+            return;
+        };
+        assert!(
+            process::until(stage::LIMIT, || !browser.is_running()),
+            "it lives on without its {}: {}",
+            self.kind,
+            self.command
+        );
     }
 }
 
@@ -29,7 +56,7 @@ pub fn hit(scene: &Scene, round: &Round, known: &[Known]) -> Hurt {
     if round.work == Work::Warm && browsers.iter().any(|one| !known.contains(one)) {
         browsers.retain(|one| !known.contains(one));
     }
-    // The work itself may have ended the only one.
+    // The work itself may have ended the only one, and so a process of it.
     let Some(browser) = browsers.get(round.pick % browsers.len().max(1)) else {
         return Hurt::default();
     };
@@ -40,8 +67,13 @@ pub fn hit(scene: &Scene, round: &Round, known: &[Known]) -> Hurt {
         Blow::Process if !below.is_empty() => &below[round.pick / 7 % below.len()],
         _ => browser,
     };
+    let is_ready = below.iter().any(|one| kind(one) == "renderer");
+    if victim.command().is_empty() {
+        return Hurt::default();
+    }
     let hurt = Hurt {
-        cell: Some(browser.command()),
+        browser: is_ready.then(|| browser.clone()),
+        command: browser.command(),
         kind: kind(victim),
     };
     let is_used = scene.placed.iter().any(|placed| hurt.hits(placed));
