@@ -3,9 +3,12 @@
 //! The interceptor and the egress proxy hold the same [`Leases`]; closing one
 //! is a single store that every later decision sees. Time is an argument.
 
-use std::sync::{
-    Arc, OnceLock, RwLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use url::{Host, Url};
@@ -183,6 +186,12 @@ impl Lease {
             .get()
             .copied()
             .or_else(|| self.live.has_ended(now).then_some(CloseReason::Expired))
+    }
+
+    /// How long until it ends by itself; none where it has been ended.
+    #[must_use]
+    pub fn left(&self, now: Now) -> Option<Duration> {
+        self.closed.get().is_none().then(|| self.live.left(now))
     }
 
     /// Whether what it lends can go there: its scope covers the endpoint, or a

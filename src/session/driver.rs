@@ -21,9 +21,11 @@ use tokio::{
 use super::{
     Board, Downloads, SessionEvent,
     backlog::Backlog,
+    files::Folders,
     line::{Ending, Incoming, Line, Outgoing},
     order::{FromClient, Handle, Order, ToClient},
     pace::Pace,
+    time_slice::TimeSlice,
 };
 use crate::{
     broker::lease::{Lease, Leases},
@@ -116,28 +118,15 @@ pub(crate) async fn start(line: Line, patience: Duration) -> Result<Handle, NotR
     let (orders, order_in) = mpsc::unbounded_channel();
     let (clients, client_in) = mpsc::channel(256);
     let (ready, is_ready) = oneshot::channel();
-    let setup = Setup {
-        proxy: proxy_of(&line.listener),
-        // Below the profile, which is all that the cell may write to.
-        downloads: line.folders.downloads(),
-    };
     // Boxed: what `run` takes has room in its future more than once.
     let driver = Box::new(Driver {
-        hub: Hub::new(setup),
-        listener: line.listener.clone(),
-        clock: Clock,
-        bound: None,
-        pipe: line.outgoing,
-        connections: HashMap::new(),
-        fences: HashMap::new(),
-        fence: 0,
-        bars: HashMap::new(),
         ready: Some(ready),
-        orders: orders.downgrade(),
-        idle_since: Instant::now(),
-        used_up: Vec::new(),
-        ending: None,
-        pace: Pace::new(Instant::now()),
+        ..Driver::new(
+            &line.listener,
+            &line.folders,
+            line.outgoing,
+            orders.downgrade(),
+        )
     });
     tokio::spawn(driver.run(line.incoming, line.ending, order_in, client_in));
     match tokio::time::timeout(patience, is_ready).await {
@@ -185,6 +174,36 @@ impl Bound {
 }
 
 impl Driver {
+    fn new(
+        listener: &Arc<Listener>,
+        folders: &Folders,
+        pipe: Outgoing,
+        orders: mpsc::WeakUnboundedSender<Box<Order>>,
+    ) -> Self {
+        let setup = Setup {
+            proxy: proxy_of(listener),
+            // Below the profile, which is all that the cell may write to.
+            downloads: folders.downloads(),
+        };
+        Self {
+            hub: Hub::new(setup),
+            listener: listener.clone(),
+            clock: Clock,
+            bound: None,
+            pipe,
+            connections: HashMap::new(),
+            fences: HashMap::new(),
+            fence: 0,
+            bars: HashMap::new(),
+            ready: None,
+            orders,
+            idle_since: Instant::now(),
+            used_up: Vec::new(),
+            ending: None,
+            pace: Pace::new(Instant::now()),
+        }
+    }
+
     async fn run(
         mut self: Box<Self>,
         mut incoming: Incoming,
@@ -193,10 +212,22 @@ impl Driver {
         mut clients: mpsc::Receiver<FromClient>,
     ) {
         let mut end_answers = Vec::new();
+        let mut slice = TimeSlice::new();
         self.carry();
         while self.ending.is_none() {
+            slice.step_aside().await;
+            // Time passes also where somebody always has something to say.
+            let mut wait = self.wait();
+            if wait.is_zero() {
+                self.tick().await;
+                self.carry();
+                if self.ending.is_some() {
+                    break;
+                }
+                wait = self.wait();
+            }
             let rest = self.pace.rest();
-            let due = self.next_wake();
+            let due = Instant::now() + wait;
             let wake = rest.map_or(due, |rest| rest.min(due));
             let mut timer = pin!(tokio::time::sleep_until(wake));
             // What makes records waits for the writer; orders do not.
@@ -225,6 +256,12 @@ impl Driver {
                 message = incoming.next(), if keeps_up && rest.is_none() => {
                     self.said(message);
                     self.said_too(&mut incoming);
+                    // Nor is the browser all that is listened to.
+                    if open_to_clients && !self.is_behind() {
+                        if let Ok(message) = clients.try_recv() {
+                            self.client(message);
+                        }
+                    }
                 }
                 written = self.pipe.flush(), if stuck => self.written(written),
                 Some(message) = clients.recv(), if keeps_up && open_to_clients => self.client(message),
@@ -273,8 +310,7 @@ impl Driver {
     fn said_too(&mut self, incoming: &mut Incoming) {
         for _ in 1..AT_ONCE {
             self.carry();
-            let bound = self.bound.as_ref();
-            if self.ending.is_some() || bound.is_some_and(|bound| bound.recorder.is_behind()) {
+            if self.ending.is_some() || self.is_behind() {
                 return;
             }
             let Some(message) = incoming.next().now_or_never() else {
@@ -283,6 +319,11 @@ impl Driver {
             };
             self.said(message);
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        let bound = self.bound.as_ref();
+        bound.is_some_and(|bound| bound.recorder.is_behind())
     }
 
     fn written(&mut self, written: Result<(), String>) {
@@ -529,8 +570,8 @@ impl Driver {
         }
     }
 
-    /// When the next window ends or the grace is over.
-    fn next_wake(&self) -> Instant {
+    /// How long until the next window ends or the grace is over.
+    fn wait(&self) -> Duration {
         let now = self.clock.now();
         let mut wait = Duration::from_mins(1);
         if let Some(deadline) = self.hub.deadline() {
@@ -538,15 +579,15 @@ impl Driver {
         }
         if let Some(bound) = &self.bound {
             bound.leases.each(|lease| {
-                if lease.closed(now).is_none() {
-                    wait = wait.min(lease.live.left(now));
+                if let Some(left) = lease.left(now) {
+                    wait = wait.min(left);
                 }
             });
             if self.is_idle() {
                 wait = wait.min(bound.grace.saturating_sub(self.idle_since.elapsed()));
             }
         }
-        Instant::now() + wait
+        wait
     }
 
     async fn tick(&mut self) {
@@ -642,3 +683,6 @@ impl Driver {
         bound.events.send(event).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;

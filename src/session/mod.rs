@@ -14,6 +14,7 @@ pub mod setup;
 mod shared;
 #[cfg(test)]
 mod standin;
+mod time_slice;
 #[cfg(test)]
 pub(crate) use self::standin::DOWNLOAD;
 

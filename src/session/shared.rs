@@ -28,7 +28,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::files::Folders;
+use super::{files::Folders, time_slice::TimeSlice};
 use crate::{
     browser::{
         cell::{Cell, CellProcess},
@@ -215,7 +215,9 @@ impl Incoming {
 impl Task {
     async fn run(mut self, mut reader: PipeReader, mut controls: mpsc::UnboundedReceiver<Control>) {
         let clock = Clock;
+        let mut slice = TimeSlice::new();
         while self.over.is_none() {
+            slice.step_aside().await;
             self.carry().await;
             if self.over.is_some() || self.places.is_empty() {
                 break;
@@ -484,5 +486,40 @@ impl Folders {
             }
         }
         Ok(())
+    }
+}
+
+/// A place of no browser, to which so much was said already.
+#[cfg(test)]
+pub(super) fn place_of_nothing(listener: Arc<Listener>, said: Vec<Bytes>) -> Place {
+    let folders = Folders::below(Path::new("/nowhere").into());
+    let (to, messages) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(said.iter().map(Bytes::len).sum()));
+    for message in said {
+        to.send(Ok(message)).unwrap();
+    }
+    let id = Router::new().join(PlaceSetup {
+        proxy: super::driver::proxy_of(&listener),
+        downloads: folders.downloads(),
+    });
+    Place {
+        listener,
+        folders,
+        version: "no browser".into(),
+        incoming: Incoming { messages, waiting },
+        outgoing: mpsc::unbounded_channel().0,
+        backlog: Arc::default(),
+        seat: Seat {
+            id,
+            controls: mpsc::unbounded_channel().0,
+        },
+    }
+}
+
+#[cfg(test)]
+impl Incoming {
+    /// Bytes that wait to be taken.
+    pub(super) fn waiting(&self) -> Arc<AtomicUsize> {
+        self.waiting.clone()
     }
 }
