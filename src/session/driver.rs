@@ -240,7 +240,7 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
-            let open_to_clients = self.pipe.waiting() < PIPE_BACKLOG && !self.hub.is_leaving();
+            let open_to_clients = self.is_open_to_clients();
             let stuck = self.pipe.is_stuck();
             tokio::select! {
                 biased;
@@ -256,8 +256,9 @@ impl Driver {
                 message = incoming.next(), if keeps_up && rest.is_none() => {
                     self.said(message);
                     self.said_too(&mut incoming);
-                    // Nor is the browser all that is listened to.
-                    if open_to_clients && !self.is_behind() {
+                    // Nor is the browser all that is listened to. What it said may
+                    // have changed whether a client is.
+                    if self.ending.is_none() && !self.is_behind() && self.is_open_to_clients() {
                         if let Ok(message) = clients.try_recv() {
                             self.client(message);
                         }
@@ -319,6 +320,10 @@ impl Driver {
             };
             self.said(message);
         }
+    }
+
+    fn is_open_to_clients(&self) -> bool {
+        self.pipe.waiting() < PIPE_BACKLOG && !self.hub.is_leaving()
     }
 
     fn is_behind(&self) -> bool {

@@ -49,7 +49,7 @@ impl Scene {
         let waiting = place.incoming.waiting();
         let line = Line::shared(place);
         let (orders, order_in) = mpsc::unbounded_channel();
-        let (clients, client_in) = mpsc::channel(MANY + 1);
+        let (clients, client_in) = mpsc::channel(sent + 1);
         let (out, answers) = mpsc::unbounded_channel();
         let opened = FromClient::Opened {
             client: 1,
